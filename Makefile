@@ -1,0 +1,43 @@
+# Front door; CMake does the building. `make demo` and `make check` work on a bare Debian 12 as root.
+.PHONY: help deps build demo demo-down check quick lint format bench faults fuzz nightly
+
+help:
+	@echo "make demo      build, get Kubernetes, make a local cluster and use it (root)"
+	@echo "make demo-down delete that cluster"
+	@echo "make build     the release build: build/release/bin/kubecdn"
+	@echo "make check     every test (root)"
+	@echo "make quick     builds, lints and unit tests only"
+	@echo "make bench     our bootstrap beside kubeadm's, in one table (root)"
+	@echo "make lint      the lints;  make format  clang-format in place"
+
+deps:
+	@tools/deps.sh
+
+build: deps
+	@cmake --preset release >/dev/null
+	@cmake --build build/release -j $$(nproc)
+
+demo: build
+	@tools/demo.sh
+
+demo-down:
+	@tools/demo.sh down
+
+check:
+	@tools/check.sh
+
+quick:
+	@tools/check.sh fast
+
+lint: deps
+	@cmake --preset debug >/dev/null
+	@tests/lint/run.sh build/debug
+
+format: deps
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench: build
+	@tools/bench.sh
+
+faults fuzz nightly:
+	@echo "make $@: not there yet; make check runs every test there is" >&2; exit 1
