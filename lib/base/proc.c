@@ -1,0 +1,216 @@
+#include "lib/base/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/str.h"
+
+enum { IN, OUT, ERR, EXEC, PIPES };
+
+static void close_pipes(int p[PIPES][2])
+{
+	for (int i = 0; i < PIPES; i++) {
+		kc_closep(&p[i][0]);
+		kc_closep(&p[i][1]);
+	}
+}
+
+/* In the child: wire the streams, then exec. On failure errno goes through the EXEC pipe. */
+static void child(const struct kc_run *run, int p[PIPES][2])
+{
+	int in = run->input ? p[IN][0] : open("/dev/null", O_RDONLY), out = p[OUT][1],
+	    errfd = run->merge ? p[OUT][1] : p[ERR][1], e;
+	sigset_t none;
+
+	setpgid(0, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	if (run->log)
+		out = errfd = open(run->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
+	if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(errfd, 2) < 0)
+		goto fail;
+	if (run->dir && chdir(run->dir) < 0)
+		goto fail;
+	setenv("LC_ALL", "C", 1);
+	for (const char *const *v = run->env; v && *v; v++)
+		putenv((char *)*v);
+	execvp(run->argv[0], (char *const *)run->argv);
+fail:
+	e = errno;
+	if (write(p[EXEC][1], &e, sizeof(e)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+/* Read what is there into buf, dropping the oldest bytes past a ceiling; false at end of file. */
+static bool drain(int fd, struct kc_buf *buf)
+{
+	char chunk[65536];
+	ssize_t n = read(fd, chunk, sizeof(chunk));
+
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN;
+	if (n == 0)
+		return false;
+	if (kc_buf_add(buf, chunk, (size_t)n, NULL) < 0)
+		kc_buf_clear(buf);
+	return true;
+}
+
+/* Feed input and collect both outputs until both are closed. */
+static int converse(const struct kc_run *run, int p[PIPES][2], struct kc_buf *out,
+		    struct kc_buf *errs, int64_t deadline)
+{
+	size_t fed = 0;
+
+	fcntl(p[IN][1], F_SETFL, O_NONBLOCK);
+	while (p[OUT][0] >= 0 || p[ERR][0] >= 0) {
+		struct pollfd fds[] = { { .fd = p[IN][1], .events = POLLOUT },
+					{ .fd = p[OUT][0], .events = POLLIN },
+					{ .fd = p[ERR][0], .events = POLLIN } };
+		int64_t left = deadline - kc_now_ms();
+
+		if (left <= 0)
+			return KC_ETIMEOUT;
+		if (poll(fds, 3, (int)(left > 1000000 ? 1000000 : left)) < 0 && errno != EINTR)
+			return KC_EFAIL;
+		if (fds[0].revents) {
+			ssize_t n = write(p[IN][1], run->input + fed, run->input_len - fed);
+
+			if (n > 0)
+				fed += (size_t)n;
+			if (fed == run->input_len || (n < 0 && errno != EAGAIN && errno != EINTR))
+				kc_closep(&p[IN][1]);
+		}
+		if (fds[1].revents && !drain(p[OUT][0], out))
+			kc_closep(&p[OUT][0]);
+		if (fds[2].revents && !drain(p[ERR][0], errs))
+			kc_closep(&p[ERR][0]);
+	}
+	return 0;
+}
+
+static int await(pid_t pid, int64_t deadline, int *ret_status)
+{
+	for (int64_t nap = 1;; nap = nap < 50 ? nap * 2 : 50) {
+		pid_t w = waitpid(pid, ret_status, WNOHANG);
+
+		if (w == pid)
+			return 0;
+		if (w < 0 && errno != EINTR)
+			return KC_EFAIL;
+		if (kc_now_ms() > deadline)
+			return KC_ETIMEOUT;
+		kc_sleep_ms(nap);
+	}
+}
+
+/* The last non-empty line, at most 300 bytes: usually the reason. */
+static const char *last_line(char *text)
+{
+	size_t n = strlen(text);
+	char *nl;
+
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == ' '))
+		text[--n] = '\0';
+	nl = strrchr(text, '\n');
+	nl = nl ? nl + 1 : text;
+	return strlen(nl) > 300 ? nl + strlen(nl) - 300 : nl;
+}
+
+static int judge(const struct kc_run *run, int status, struct kc_buf *errs, struct kc_err *err)
+{
+	const char *why;
+
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	why = errs->data && errs->len ? last_line(errs->data) : run->log ? run->log : "";
+	if (WIFSIGNALED(status))
+		return kc_fail(err, KC_EFAIL, "%s: killed by signal %d%s%s", run->argv[0],
+			       WTERMSIG(status), *why ? ": " : "", why);
+	return kc_fail(err, KC_EFAIL, "%s: exit code %d%s%s", run->argv[0], WEXITSTATUS(status),
+		       *why ? ": " : "", why);
+}
+
+static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, struct kc_err *err)
+{
+	int failed = 0;
+
+	for (int i = 0; i < PIPES; i++)
+		p[i][0] = p[i][1] = -1;
+	for (int i = 0; i < PIPES; i++)
+		if (pipe2(p[i], O_CLOEXEC) < 0)
+			return kc_fail_errno(err, errno, "pipe");
+	*ret_pid = fork();
+	if (*ret_pid < 0)
+		return kc_fail_errno(err, errno, "fork");
+	if (*ret_pid == 0)
+		child(run, p);
+	kc_closep(&p[IN][0]);
+	kc_closep(&p[OUT][1]);
+	kc_closep(&p[ERR][1]);
+	kc_closep(&p[EXEC][1]);
+	if (!run->input)
+		kc_closep(&p[IN][1]);
+	if (read(p[EXEC][0], &failed, sizeof(failed)) == sizeof(failed)) {
+		waitpid(*ret_pid, NULL, 0);
+		return kc_fail_errno(err, failed, "%s", run->argv[0]);
+	}
+	return 0;
+}
+
+int kc_run(const struct kc_run *run, char **ret_out, struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf out = { 0 }, errs = { .max = 1 << 20 };
+	long timeout = run->timeout_ms ? run->timeout_ms : 600000;
+	int64_t deadline = kc_now_ms() + timeout;
+	int p[PIPES][2], status = 0, r;
+	pid_t pid = -1;
+
+	r = start(run, p, &pid, err);
+	if (r < 0) {
+		close_pipes(p);
+		return r;
+	}
+	r = converse(run, p, &out, &errs, deadline);
+	if (r == 0)
+		r = await(pid, deadline, &status);
+	if (r < 0) {
+		kill(-pid, SIGKILL);
+		waitpid(pid, &status, 0);
+		r = kc_fail(err, r, "%s: no end after %ld s", run->argv[0], timeout / 1000);
+	} else {
+		r = judge(run, status, run->merge ? &out : &errs, err);
+	}
+	close_pipes(p);
+	kc_debug("proc", "%s %s: %s", run->argv[0], run->argv[1] ? run->argv[1] : "",
+		 r < 0 ? "failed" : "ok");
+	if (ret_out)
+		*ret_out = kc_buf_steal(&out);
+	return r;
+}
+
+int kc_runl(char **ret_out, struct kc_err *err, const char *arg0, ...)
+{
+	const char *argv[64] = { arg0 };
+	va_list ap;
+	int n = 1;
+
+	va_start(ap, arg0);
+	while (n < 63 && (argv[n] = va_arg(ap, const char *)))
+		n++;
+	va_end(ap);
+	argv[n] = NULL;
+	return kc_run(&(struct kc_run){ .argv = argv }, ret_out, err);
+}
