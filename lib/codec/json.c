@@ -1,0 +1,133 @@
+#include "lib/codec/json.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+
+int kc_json_parse(const char *text, size_t len, const char *what, json_t **ret, struct kc_err *err)
+{
+	json_error_t e;
+	json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &e);
+
+	if (!v)
+		return kc_fail(err, KC_EINVAL, "%s:%d:%d: not JSON: %s", what, e.line, e.column,
+			       e.text);
+	*ret = v;
+	return 0;
+}
+
+char *kc_json_text(const json_t *v)
+{
+	char *s = json_dumps(v, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+
+	if (!s)
+		abort(); /* only NULL or invalid values that the program itself made */
+	return s;
+}
+
+static int missing(struct kc_err *err, const char *what, const char *type, const char *key)
+{
+	return kc_fail(err, KC_EINVAL, "%s: no %s \"%s\"", what, type, key);
+}
+
+int kc_json_str(const json_t *o, const char *what, const char *key, const char **ret,
+		struct kc_err *err)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	if (!s)
+		return missing(err, what, "string", key);
+	*ret = s;
+	return 0;
+}
+
+int kc_json_int(const json_t *o, const char *what, const char *key, int64_t *ret,
+		struct kc_err *err)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!json_is_integer(v))
+		return missing(err, what, "integer", key);
+	*ret = json_integer_value(v);
+	return 0;
+}
+
+int kc_json_arr(const json_t *o, const char *what, const char *key, const json_t **ret,
+		struct kc_err *err)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!json_is_array(v))
+		return missing(err, what, "list", key);
+	*ret = v;
+	return 0;
+}
+
+int kc_json_obj(const json_t *o, const char *what, const char *key, const json_t **ret,
+		struct kc_err *err)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!json_is_object(v))
+		return missing(err, what, "object", key);
+	*ret = v;
+	return 0;
+}
+
+const char *kc_json_get_str(const json_t *o, const char *key, const char *fallback)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : fallback;
+}
+
+int64_t kc_json_get_int(const json_t *o, const char *key, int64_t fallback)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) ? json_integer_value(v) : fallback;
+}
+
+bool kc_json_get_bool(const json_t *o, const char *key, bool fallback)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_boolean(v) ? json_is_true(v) : fallback;
+}
+
+json_t *kc_json_at(const json_t *o, const char *path)
+{
+	_cleanup_free_ char *copy = xstrdup(path);
+	char *save = NULL;
+
+	for (char *s = strtok_r(copy, ".", &save); s && o; s = strtok_r(NULL, ".", &save))
+		o = json_object_get(o, s);
+	return (json_t *)o;
+}
+
+json_t *kc_pack(const char *fmt, ...)
+{
+	va_list ap;
+	json_t *v;
+
+	va_start(ap, fmt);
+	v = json_vpack_ex(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (!v)
+		abort();
+	return v;
+}
+
+bool kc_json_has_str(const json_t *array, const char *s)
+{
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)array, i, v)
+		if (json_is_string(v) && streq(json_string_value(v), s))
+			return true;
+	return false;
+}

@@ -1,0 +1,40 @@
+/*
+ * jansson conveniences. json_t is the value type everywhere; json_auto_t
+ * frees. Traps (jansson 2.14): json_pack("{s:O}", k, NULL) returns NULL; 1,
+ * 1.0 and "1" are unequal; a missing array has size 0. So a malformed reply is
+ * an error, never absence: use the checked getters below on foreign input.
+ */
+#ifndef KC_CODEC_JSON_H
+#define KC_CODEC_JSON_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+
+/* Parse text of any origin: duplicates refused, depth bounded by jansson. what names it in errors.
+ */
+int kc_json_parse(const char *text, size_t len, const char *what, json_t **ret, struct kc_err *err);
+/* Compact with sorted keys: the canonical text that is hashed. Owned. */
+char *kc_json_text(const json_t *v);
+/* Checked member access: KC_EINVAL "what: no string "key"". Borrowed results. */
+int kc_json_str(const json_t *o, const char *what, const char *key, const char **ret,
+		struct kc_err *err);
+int kc_json_int(const json_t *o, const char *what, const char *key, int64_t *ret,
+		struct kc_err *err);
+int kc_json_arr(const json_t *o, const char *what, const char *key, const json_t **ret,
+		struct kc_err *err);
+int kc_json_obj(const json_t *o, const char *what, const char *key, const json_t **ret,
+		struct kc_err *err);
+/* Our own data: the member, or the fallback. Borrowed. */
+const char *kc_json_get_str(const json_t *o, const char *key, const char *fallback);
+int64_t kc_json_get_int(const json_t *o, const char *key, int64_t fallback);
+bool kc_json_get_bool(const json_t *o, const char *key, bool fallback);
+/* o["a"]["b"]["c"] for path "a.b.c"; NULL if a step is missing. Borrowed. */
+json_t *kc_json_at(const json_t *o, const char *path);
+/* json_pack that aborts instead of returning NULL: for values the program itself makes. */
+json_t *kc_pack(const char *fmt, ...);
+bool kc_json_has_str(const json_t *array, const char *s);
+
+#endif
