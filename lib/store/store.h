@@ -1,0 +1,82 @@
+/*
+ * The state store: small named objects with compare-and-swap.
+ *
+ * Keys are relative paths of [a-z0-9._-] segments ("clusters/fra1/record.json").
+ * Back ends are const vtables; `dir` stands here, s3/gcs/azblob live with
+ * their clouds and pass the same conformance suite (tests/conformance/store.c).
+ * A reader never sees a torn object; of concurrent writers with a condition on
+ * one key exactly one wins, the others get KC_ECONFLICT.
+ *
+ *	get -> bytes + etag     put(if-match etag | if-none-match | any) -> etag
+ *
+ * Objects whose name ends in ".key" or that lie below pki/ or secrets/ are
+ * private: 0600 in dir. Values are at most KC_STORE_MAX bytes.
+ */
+#ifndef KC_STORE_STORE_H
+#define KC_STORE_STORE_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+#define KC_STORE_MAX  (32u << 20)
+#define KC_STORE_ETAG 72 /* bytes, with the NUL */
+
+struct kc_store;
+
+struct kc_store_type {
+	const char *scheme; /* "dir" */
+	int (*open)(const char *url, struct kc_store **ret, struct kc_err *err);
+	void (*close)(struct kc_store *s);
+	/* Absent: KC_ENOTFOUND. */
+	int (*get)(struct kc_store *s, const char *key, char **ret_data, size_t *ret_len,
+		   char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+	/* if_match: NULL = any; "" = must not exist; otherwise the etag it must have. Else
+	 * KC_ECONFLICT. */
+	int (*put)(struct kc_store *s, const char *key, const void *data, size_t len,
+		   const char *if_match, char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+	/* All keys below prefix ("clusters/fra1/journal/"), sorted, as a JSON array of strings;
+	 * complete. */
+	int (*list)(struct kc_store *s, const char *prefix, json_t **ret_keys, struct kc_err *err);
+	/* Absent is success. if_match as in put, but "" is not allowed. */
+	int (*remove)(struct kc_store *s, const char *key, const char *if_match,
+		      struct kc_err *err);
+	/* The store's own clock, milliseconds since 1970: leases expire by it. */
+	int (*now)(struct kc_store *s, int64_t *ret_ms, struct kc_err *err);
+};
+
+struct kc_store {
+	const struct kc_store_type *type;
+	char *url; /* for messages */
+};
+
+/* "dir:///path", "/path", "~/path". Creates the directory (0700); unwritable is an error that names
+ * it. */
+int kc_store_open(const char *url, struct kc_store **ret, struct kc_err *err);
+void kc_store_close(struct kc_store *s);
+KC_DEFINE_CLEANUP(struct kc_store *, kc_store_close)
+#define _cleanup_store_ _cleanup_(kc_store_closep)
+
+/* Thin calls through the vtable that prepend the key to errors; ret_len and ret_etag may be NULL.
+ */
+int kc_store_get(struct kc_store *s, const char *key, char **ret_data, size_t *ret_len,
+		 char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+int kc_store_put(struct kc_store *s, const char *key, const void *data, size_t len,
+		 const char *if_match, char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+int kc_store_list(struct kc_store *s, const char *prefix, json_t **ret_keys, struct kc_err *err);
+int kc_store_remove(struct kc_store *s, const char *key, const char *if_match, struct kc_err *err);
+
+/*
+ * JSON objects with {"format": N, "writtenBy": "kubecdn X"} around them. get
+ * refuses a newer format ("written by kubecdn 0.4; this is 0.1: upgrade"),
+ * KC_EINVAL, and malformed JSON.
+ */
+int kc_store_get_json(struct kc_store *s, const char *key, int format, json_t **ret,
+		      char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+int kc_store_put_json(struct kc_store *s, const char *key, int format, const json_t *value,
+		      const char *if_match, char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+
+#endif

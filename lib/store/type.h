@@ -1,0 +1,14 @@
+/* Private to the room: the back ends that stand here, and what they share. */
+#ifndef KC_STORE_TYPE_H
+#define KC_STORE_TYPE_H
+
+#include <stdbool.h>
+
+#include "lib/store/store.h"
+
+extern const struct kc_store_type kc_store_dir;
+
+/* The three ways in which a condition is not met, in words that are equal for all back ends. */
+int kc_store_conflict(const char *if_match, bool exists, struct kc_err *err);
+
+#endif
