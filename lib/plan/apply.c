@@ -1,0 +1,589 @@
+/* One job's steps: find, diff, intent, guard, call, result, ready. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/crypto/hash.h"
+#include "lib/plan/engine.h"
+
+#define DEADLINE_MS 600000
+#define BACKOFF_MS  20
+#define BACKOFF_MAX 30000
+
+static struct kc_call call_of(struct kc_run *r, const struct kc_job *j)
+{
+	const struct kc_node *n = j->node;
+	bool same = kc_json_get_int(n->rec, "generation", 1) == j->generation;
+
+	return (struct kc_call){
+		.caller = &r->caller,
+		.node = n,
+		.action = kc_action_name(n->action),
+		.start_ms = j->start_ms,
+		.want = n->task ? n->want : json_object_get(n->rec, "want"),
+		.via = n->via ? n->via : json_object_get(n->rec, "via"),
+		.known = same ? json_object_get(n->rec, "outputs") : NULL,
+		.generation = j->generation,
+	};
+}
+
+static void announce(struct kc_run *r, struct kc_job *j)
+{
+	struct kc_call c = call_of(r, j);
+
+	if (!j->announced)
+		kc_call_event(&c, KC_EV_START, NULL, NULL);
+	j->announced = true;
+}
+
+/* Outputs as they are recorded: without what is news, not state, such as a nested plan. */
+static json_t *outputs_of(const struct kc_node *n, const json_t *actual)
+{
+	json_t *out = json_deep_copy(actual);
+
+	if (out && n->kind->nested)
+		json_object_del(out, "plan");
+	for (const char *const *k = n->kind->news; out && k && *k; k++)
+		json_object_del(out, *k);
+	return out;
+}
+
+/* What the record keeps of a task: {kind, want, after, within?, via?, generation, outputs?}. */
+static json_t *record_of(const struct kc_run *r, const struct kc_job *j, const json_t *outputs)
+{
+	const struct kc_node *n = j->node;
+	json_t *after = json_array(), *o;
+
+	for (size_t i = 0; i < n->deps.n; i++)
+		json_array_append_new(after, json_string(r->plan->nodes[n->deps.v[i]].id));
+	o = kc_pack("{s:s, s:o, s:o, s:I}", "kind", n->kind->name, "want", json_deep_copy(n->want),
+		    "after", after, "generation", (json_int_t)j->generation);
+	if (n->within != KC_NONE)
+		json_object_set_new(o, "within", json_string(r->plan->nodes[n->within].id));
+	if (n->via)
+		json_object_set_new(o, "via", json_deep_copy(n->via));
+	if (outputs)
+		json_object_set_new(o, "outputs", outputs_of(n, outputs));
+	return o;
+}
+
+static int append(struct kc_run *r, const struct kc_node *n, json_t *entry, bool durable,
+		  struct kc_err *err)
+{
+	json_object_set_new(entry, "task", json_string(n->id));
+	return kc_state_append(r->engine->state, entry, durable, err);
+}
+
+static int append_result(struct kc_run *r, const struct kc_node *n, const char *result,
+			 struct kc_err *err)
+{
+	return append(r, n, kc_pack("{s:s}", "result", result), false, err);
+}
+
+/* Write what is true of a task, unless the record says so already. */
+static int record_truth(struct kc_run *r, struct kc_job *j, const json_t *actual,
+			struct kc_err *err)
+{
+	json_auto_t *now = j->intended ? NULL : kc_state_entry(r->engine->state, j->node->id);
+	json_auto_t *set = record_of(r, j, actual);
+	json_t *old = json_object_get(now, "old");
+
+	if (old)
+		json_object_set(set, "old", old);
+	if (json_equal(now, set))
+		return 0;
+	json_object_del(set, "old");
+	return append(r, j->node, kc_pack("{s:s, s:o}", "result", "ok", "set", TAKE(set)), false,
+		      err);
+}
+
+static int set_intent(struct kc_run *r, struct kc_job *j, const char *action, json_t *old,
+		      struct kc_err *err)
+{
+	char token[33];
+	json_t *e;
+
+	if (j->intended)
+		return 0;
+	kc_token(r->engine->owner, j->node->id, j->generation, token);
+	e = kc_pack("{s:s, s:I, s:s, s:I, s:o*}", "intent", action, "fence",
+		    (json_int_t)r->engine->fence, "token", token, "generation",
+		    (json_int_t)j->generation, "old", old);
+	/* While it is being replaced its recorded want is how to find the old one. */
+	if (j->node->task && !streq(action, "replace"))
+		json_object_set_new(e, "set", record_of(r, j, NULL));
+	j->intended = true;
+	return append(r, j->node, e, true, err);
+}
+
+/* Lease and fence are still ours? If not nothing more may start. */
+static int guard(struct kc_run *r, struct kc_err *err)
+{
+	int rc;
+
+	if (kc_caller_canceled(&r->caller))
+		return kc_fail(err, KC_ECANCELED, "stopped");
+	if (!r->engine->guard)
+		return 0;
+	rc = r->engine->guard(r->engine->cookie, err);
+	if (rc < 0)
+		atomic_store(&r->caller.stop, true);
+	return rc;
+}
+
+/*
+ * One incarnation, away: 0 once it is. Asked again after KC_EAGAIN, and then
+ * find has the last word.
+ */
+static int remove_one(struct kc_run *r, struct kc_job *j, const struct kc_call *c,
+		      const char *action, struct kc_err *err)
+{
+	json_auto_t *actual = NULL;
+	int rc = kc_call_find(c, &actual, err);
+
+	if (rc < 0 || !actual)
+		return rc;
+	announce(r, j);
+	rc = set_intent(r, j, action, NULL, err);
+	if (rc == 0)
+		rc = guard(r, err);
+	if (rc == 0)
+		rc = kc_call_remove(c, actual, err);
+	return rc;
+}
+
+/* The incarnations that a create-first replace left behind. */
+static int clean_up(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	json_auto_t *entry = kc_state_entry(r->engine->state, j->node->id);
+	json_t *old;
+	size_t i;
+
+	json_array_foreach(json_object_get(entry, "old"), i, old) {
+		struct kc_call c = call_of(r, j);
+		int rc;
+
+		c.want = json_object_get(old, "want");
+		c.known = json_object_get(old, "outputs");
+		c.generation = kc_json_get_int(old, "generation", 1);
+		j->intended = true; /* the record knows already that this one has to go */
+		rc = remove_one(r, j, &c, "delete", err);
+		if (rc == 0)
+			rc = append(r, j->node,
+				    kc_pack("{s:s, s:I}", "result", "cleaned", "generation",
+					    (json_int_t)c.generation),
+				    false, err);
+		if (rc < 0)
+			return rc;
+	}
+	j->intended = false;
+	return 0;
+}
+
+static int run_delete(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_call c = call_of(r, j);
+	int rc = clean_up(r, j, err);
+
+	if (rc == 0)
+		rc = remove_one(r, j, &c, "delete", err);
+	if (rc == 0)
+		rc = append_result(r, j->node, "gone", err);
+	return rc;
+}
+
+/* The first half of a destroy-first replace. */
+static int run_remove(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_call c = call_of(r, j);
+	int rc;
+
+	if (j->node->rec)
+		c.want = json_object_get(j->node->rec, "want");
+	rc = remove_one(r, j, &c, "replace", err);
+	if (rc == 0 && j->intended)
+		rc = append_result(r, j->node, "removed", err);
+	return rc;
+}
+
+/* A plan that somebody confirmed may turn out weaker, never stronger. */
+static int check_strength(const struct kc_job *j, struct kc_err *err)
+{
+	if (j->node->action != KC_REPLACE || j->planned == KC_REPLACE)
+		return 0;
+	return kc_fail(err, KC_ECONFLICT,
+		       "%s would have to be replaced, which the plan did not say: it, or what it "
+		       "refers to, changed meanwhile; plan again",
+		       j->node->id);
+}
+
+static int look(struct kc_run *r, struct kc_job *j, json_t **ret_actual, struct kc_err *err)
+{
+	struct kc_call c = call_of(r, j);
+	int rc;
+
+	/* A nested resource looks for itself when it is applied. */
+	if (j->node->kind->nested && j->phase == KC_PH_START) {
+		*ret_actual = json_deep_copy(j->node->actual);
+		return 0;
+	}
+	c.want = j->renewed ? j->node->want : kc_identity_of(j->node);
+	rc = kc_call_find(&c, ret_actual, err);
+	if (rc < 0 || *ret_actual || c.want == j->node->want)
+		return rc;
+	c.want = j->node->want; /* the old one is gone already */
+	return kc_call_find(&c, ret_actual, err);
+}
+
+static void set_output(struct kc_node *n, const json_t *actual)
+{
+	json_t *copy = outputs_of(n, actual);
+
+	json_decref(n->output);
+	n->output = copy;
+}
+
+/* The provider has taken a removal that we never heard of: its token is used up. */
+static void skip_used_generation(struct kc_job *j)
+{
+	const char *intent = kc_json_get_str(j->node->rec, "intent", "");
+
+	if (!j->intended && kc_json_get_bool(j->node->rec, "pending", false) &&
+	    (streq(intent, "delete") || streq(intent, "replace")) && !j->skipped) {
+		j->generation++;
+		j->skipped = true;
+	}
+}
+
+/* Destroy first: the old one away, then look again for what is to be created. */
+static int replace_in_place(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_call c = call_of(r, j);
+	int rc;
+
+	c.want = kc_identity_of(j->node);
+	rc = remove_one(r, j, &c, "replace", err);
+	if (rc < 0)
+		return rc;
+	j->renewed = true;
+	if (j->intended) {
+		rc = append_result(r, j->node, "removed", err);
+		j->generation++;
+	}
+	j->intended = false;
+	return rc;
+}
+
+/* Create first: the record remembers the old one, the new one has its own token. */
+static int start_successor(struct kc_run *r, struct kc_job *j, json_t **actual, struct kc_err *err)
+{
+	const json_t *was = json_object_get(j->node->rec, "want");
+	json_t *old = kc_pack("{s:I, s:o, s:o}", "generation", (json_int_t)j->generation, "want",
+			      json_deep_copy(was ? was : j->node->want), "outputs",
+			      json_deep_copy(*actual));
+	struct kc_call c;
+	int rc;
+
+	j->generation++;
+	j->renewed = true;
+	rc = set_intent(r, j, "create", old, err);
+	if (rc < 0)
+		return rc;
+	json_decref(*actual);
+	*actual = NULL;
+	c = call_of(r, j);
+	return kc_call_find(&c, actual, err);
+}
+
+static int mutate(struct kc_run *r, struct kc_job *j, json_t **actual, struct kc_err *err)
+{
+	struct kc_node *n = j->node;
+	json_t *after = NULL;
+	struct kc_call c;
+	int rc;
+
+	rc = set_intent(r, j, *actual ? "update" : "create", NULL, err);
+	if (rc == 0)
+		rc = guard(r, err);
+	if (rc < 0)
+		return rc;
+	c = call_of(r, j);
+	rc = kc_call_apply(&c, *actual, n->changes, &after, err);
+	if (rc == 0 && !after)
+		rc = kc_call_find(&c, &after, err);
+	if (rc == 0 && !after)
+		rc = kc_fail(err, KC_EAGAIN, "not visible yet");
+	if (rc < 0)
+		return rc;
+	json_decref(*actual);
+	*actual = after;
+	return 0;
+}
+
+static int converge(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_node *n = j->node;
+	json_auto_t *actual = NULL;
+	int rc;
+
+	rc = look(r, j, &actual, err);
+	if (rc < 0)
+		return rc;
+	kc_node_diff(r->plan, n, actual);
+	if (n->kind->nested)
+		n->action = j->planned; /* its children decided, in the plan */
+	rc = check_strength(j, err);
+	if (rc < 0)
+		return rc;
+	if (n->action == KC_REPLACE && n->kind->replace == KC_DESTROY_FIRST) {
+		rc = replace_in_place(r, j, err);
+		if (rc < 0)
+			return rc;
+		json_decref(actual);
+		actual = NULL;
+		rc = look(r, j, &actual, err);
+		if (rc < 0)
+			return rc;
+		if (actual)
+			return kc_fail(err, KC_EAGAIN, "the old one is still there");
+		kc_node_diff(r->plan, n, NULL);
+	} else if (n->action == KC_REPLACE) {
+		rc = start_successor(r, j, &actual, err);
+		if (rc < 0)
+			return rc;
+		kc_node_diff(r->plan, n, actual);
+	}
+	if (n->action == KC_CREATE)
+		skip_used_generation(j);
+	if (n->action != KC_KEEP) {
+		announce(r, j);
+		rc = mutate(r, j, &actual, err);
+		if (rc < 0)
+			return rc;
+	}
+	set_output(n, actual);
+	return record_truth(r, j, actual, err);
+}
+
+/* Nothing to do, but the record may not know it yet. */
+static int keep(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_node *n = j->node;
+
+	if (n->mode == KC_IGNORE)
+		set_output(n, json_object_get(n->rec, "outputs"));
+	else
+		set_output(n, n->actual);
+	if (n->mode != KC_SYNC)
+		return n->rec ? append_result(r, n, "forgotten", err) : 0;
+	return record_truth(r, j, n->actual, err);
+}
+
+static int be_ready(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_node *n = j->node;
+	json_auto_t *actual = NULL;
+	struct kc_call c;
+	int rc;
+
+	if (!n->kind->ready || !n->output)
+		return 0;
+	if (j->phase == KC_PH_READY) { /* we slept: what we knew is stale */
+		rc = look(r, j, &actual, err);
+		if (rc < 0)
+			return rc;
+		if (!actual)
+			return kc_fail(err, KC_EAGAIN, "it is not visible");
+		set_output(n, actual);
+	}
+	j->phase = KC_PH_READY;
+	j->renewed = true;
+	c = call_of(r, j);
+	rc = kc_call_ready(&c, n->output, err);
+	if (rc < 0 || !actual || n->mode != KC_SYNC)
+		return rc;
+	return record_truth(r, j, actual, err);
+}
+
+static int run_main(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_node *n = j->node;
+	int rc = 0;
+
+	if (j->planned == KC_DELETE)
+		return run_delete(r, j, err);
+	if (j->planned == KC_FORGET)
+		return append_result(r, n, "forgotten", err);
+	if (j->phase == KC_PH_START) {
+		if (!j->resolved)
+			rc = kc_node_resolve(r->engine, r->plan, n, true, err);
+		if (rc < 0 && j->planned == KC_KEEP && n->mode != KC_SYNC)
+			rc = 0; /* what it should look like does not matter */
+		if (rc < 0)
+			return rc;
+		j->resolved = true;
+		rc = j->planned == KC_KEEP ? keep(r, j, err) : converge(r, j, err);
+		if (rc < 0)
+			return rc;
+	}
+	return be_ready(r, j, err);
+}
+
+/* Full jitter: the first steps are short, for what is local and fast. */
+static int64_t backoff(const struct kc_engine *e, const struct kc_provider *p, unsigned tries)
+{
+	int64_t first = e->backoff_ms > 0 ? e->backoff_ms : BACKOFF_MS;
+	int64_t max = first << (tries < 16 ? tries : 16);
+	int64_t cap = p && p->poll_max_ms > 0 ? p->poll_max_ms : BACKOFF_MAX;
+	uint32_t rnd;
+
+	kc_random(&rnd, sizeof(rnd));
+	if (max > cap)
+		max = cap;
+	return 1 + (int64_t)(rnd % (uint64_t)max);
+}
+
+static int wait_more(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms, struct kc_err *err)
+{
+	int64_t limit = r->engine->deadline_ms > 0 ? r->engine->deadline_ms : DEADLINE_MS;
+	int64_t spent = kc_now_ms() - j->start_ms;
+	struct kc_call c = call_of(r, j);
+	bool news = !j->tries || !streq(j->waiting, err->msg);
+
+	snprintf(j->waiting, sizeof(j->waiting), "%.*s", (int)sizeof(j->waiting) - 1, err->msg);
+	if (spent >= limit)
+		return kc_fail(err, KC_ETIMEOUT, "%s: not %s after %lld s%s%s", j->node->id,
+			       j->planned == KC_DELETE ? "gone" : "ready",
+			       (long long)(spent / 1000), *j->waiting ? ": " : "", j->waiting);
+	if (news)
+		kc_call_event(&c, KC_EV_WAIT, *j->waiting ? j->waiting : NULL, NULL);
+	*ret_delay_ms = backoff(r->engine, j->node->provider, j->tries++);
+	if (*ret_delay_ms > limit - spent)
+		*ret_delay_ms = limit - spent + 1;
+	return KC_EAGAIN;
+}
+
+static void job_failed(struct kc_run *r, struct kc_job *j, const struct kc_err *err)
+{
+	struct kc_call c = call_of(r, j);
+
+	if (j->intended)
+		append(r, j->node, kc_pack("{s:s, s:s}", "result", "error", "error", err->msg),
+		       false, NULL);
+	kc_call_event(&c, KC_EV_FAILED, err->msg, NULL);
+	pthread_mutex_lock(&r->lock);
+	if (!r->failed)
+		r->first = *err;
+	r->failed = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
+int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms)
+{
+	struct kc_err err = { 0 };
+	struct kc_call c;
+	int rc;
+
+	if (!j->start_ms) {
+		j->start_ms = kc_now_ms();
+		j->generation = kc_state_generation(r->engine->state, j->node->id);
+	}
+	if (j->type == KC_JOB_REMOVE)
+		rc = run_remove(r, j, &err);
+	else if (j->type == KC_JOB_CLEANUP)
+		rc = clean_up(r, j, &err);
+	else
+		rc = run_main(r, j, &err);
+	if (rc == KC_EAGAIN)
+		rc = wait_more(r, j, ret_delay_ms, &err);
+	if (rc == KC_EAGAIN)
+		return rc;
+	if (rc < 0) {
+		err.code = rc;
+		job_failed(r, j, &err);
+	} else if (j->announced || j->tries) {
+		c = call_of(r, j);
+		kc_call_event(&c, KC_EV_DONE, NULL, NULL);
+	}
+	if (j->type == KC_JOB_MAIN)
+		j->node->action = j->planned;
+	return rc;
+}
+
+static int run_cb(void *cookie, size_t job, int64_t *ret_delay_ms)
+{
+	struct kc_run *r = cookie;
+
+	return kc_job_run(r, &r->jobs[job], ret_delay_ms);
+}
+
+static void skipped_cb(void *cookie, size_t job, size_t because)
+{
+	struct kc_run *r = cookie;
+	struct kc_job *j = &r->jobs[job];
+	struct kc_call c = call_of(r, j);
+	_cleanup_free_ char *text = NULL;
+
+	if (because == KC_NONE) {
+		pthread_mutex_lock(&r->lock);
+		if (!r->failed)
+			kc_fail(&r->first, KC_ECANCELED,
+				"stopped before all was done; run the command again to go on");
+		r->failed = true;
+		pthread_mutex_unlock(&r->lock);
+		return;
+	}
+	if (j->planned == KC_KEEP)
+		return; /* nothing was to be done */
+	text = xasprintf("skipped: %s failed", r->jobs[because].node->id);
+	kc_call_event(&c, KC_EV_FAILED, text, NULL);
+}
+
+static bool canceled_cb(void *cookie)
+{
+	struct kc_run *r = cookie;
+
+	return kc_caller_canceled(&r->caller);
+}
+
+/* Everything waits: a good moment to make results durable. */
+static void idle_cb(void *cookie)
+{
+	struct kc_run *r = cookie;
+
+	kc_state_flush(r->engine->state, NULL);
+}
+
+int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
+{
+	struct kc_run r = { .engine = e, .plan = p, .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct kc_sched s = {
+		.cookie = &r,
+		.run = run_cb,
+		.skipped = skipped_cb,
+		.canceled = canceled_cb,
+		.idle = idle_cb,
+	};
+	_cleanup_free_ int *caps = NULL;
+	int rc;
+
+	if (!e->state || !kc_state_writable(e->state))
+		return kc_fail(err, KC_EINVAL, "the state is not open for writing");
+	kc_jobs_make(&r, &s);
+	for (size_t i = 0; i < r.n; i++)
+		r.jobs[i].planned = r.jobs[i].node->action;
+	s.caps = caps = kc_sched_caps(e, &s.lanes, &s.threads);
+	kc_caller_init(&r.caller, e);
+	kc_sched_run(&s);
+	rc = kc_state_flush(e->state, r.failed ? NULL : &r.first);
+	if (rc < 0)
+		r.failed = true;
+	for (size_t i = 0; i < r.n; i++)
+		kc_idx_done(&s.jobs[i].deps);
+	kc_caller_done(&r.caller);
+	free(s.jobs);
+	free(r.jobs);
+	return r.failed ? kc_fail(err, r.first.code, "%s", r.first.msg) : 0;
+}

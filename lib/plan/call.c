@@ -1,0 +1,249 @@
+/* Kinds' functions: token bucket, what they may see of a task, defensive copies, events. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/crypto/hash.h"
+#include "lib/plan/engine.h"
+
+struct kc_bucket {
+	pthread_mutex_t lock;
+	double tokens;
+	int64_t at;
+};
+
+static size_t lanes(const struct kc_engine *e)
+{
+	size_t n = 0;
+
+	while (e->providers && e->providers[n])
+		n++;
+	return n;
+}
+
+void kc_caller_init(struct kc_caller *c, struct kc_engine *e)
+{
+	size_t n = lanes(e);
+
+	c->engine = e;
+	c->buckets = xcalloc(n, sizeof(*c->buckets));
+	for (size_t i = 0; i < n; i++) {
+		pthread_mutex_init(&c->buckets[i].lock, NULL);
+		c->buckets[i].tokens = e->providers[i]->burst > 1 ? e->providers[i]->burst : 1;
+		c->buckets[i].at = kc_now_ms();
+	}
+	atomic_init(&c->stop, false);
+	pthread_mutex_init(&c->event_lock, NULL);
+}
+
+void kc_caller_done(struct kc_caller *c)
+{
+	for (size_t i = 0; i < lanes(c->engine); i++)
+		pthread_mutex_destroy(&c->buckets[i].lock);
+	free(c->buckets);
+	pthread_mutex_destroy(&c->event_lock);
+}
+
+bool kc_caller_canceled(struct kc_caller *c)
+{
+	const atomic_bool *cancel = c->engine->cancel;
+
+	return atomic_load(&c->stop) || (cancel && atomic_load(cancel));
+}
+
+/*
+ * Take a token, into debt if need be, and sleep the debt off. That blocks this
+ * thread on purpose: it holds one of the provider's own slots, no other's.
+ */
+static void take_token(struct kc_caller *c, const struct kc_node *n)
+{
+	const struct kc_provider *p = n->provider;
+	struct kc_bucket *b = &c->buckets[n->lane];
+	double burst = p->burst > 1 ? p->burst : 1;
+	int64_t now, wait = 0;
+
+	if (p->rate <= 0)
+		return;
+	pthread_mutex_lock(&b->lock);
+	now = kc_now_ms();
+	b->tokens += (double)(now - b->at) * p->rate / 1000;
+	b->at = now;
+	if (b->tokens > burst)
+		b->tokens = burst;
+	b->tokens -= 1;
+	if (b->tokens < 0)
+		wait = (int64_t)(-b->tokens * 1000 / p->rate) + 1;
+	pthread_mutex_unlock(&b->lock);
+	while (wait > 0 && !kc_caller_canceled(c)) {
+		kc_sleep_ms(wait < 200 ? wait : 200);
+		wait -= 200;
+	}
+}
+
+void kc_token(const char *owner, const char *id, int64_t generation, char out[33])
+{
+	_cleanup_free_ char *text =
+		xasprintf("%s\n%s\n%lld", owner ? owner : "", id, (long long)generation);
+	char hex[KC_SHA256_HEX];
+
+	kc_sha256(text, strlen(text), hex);
+	memcpy(out, hex, 32);
+	out[32] = '\0';
+}
+
+void kc_call_event(const struct kc_call *c, int what, const char *text, const json_t *detail)
+{
+	struct kc_event ev = {
+		.task = c->node->id,
+		.kind = c->node->kind->name,
+		.action = c->action,
+		.what = what,
+		.text = text,
+		.detail = detail,
+		.elapsed_ms = c->start_ms ? kc_now_ms() - c->start_ms : 0,
+	};
+
+	if (!c->caller->engine->event)
+		return;
+	pthread_mutex_lock(&c->caller->event_lock);
+	c->caller->engine->event(c->caller->engine->cookie, &ev);
+	pthread_mutex_unlock(&c->caller->event_lock);
+}
+
+static void on_progress(const struct kc_task *task, const json_t *event)
+{
+	kc_call_event(task->engine, KC_EV_PROGRESS, json_string_value(event),
+		      json_is_string(event) ? NULL : event);
+}
+
+static bool on_canceled(const struct kc_task *task)
+{
+	const struct kc_call *c = task->engine;
+
+	return kc_caller_canceled(c->caller);
+}
+
+struct view {
+	struct kc_task task;
+	json_t *want, *via, *known;
+	char token[33];
+};
+
+static void view_done(struct view *v)
+{
+	json_decref(v->want);
+	json_decref(v->via);
+	json_decref(v->known);
+}
+
+static void view_init(struct view *v, const struct kc_call *c)
+{
+	const struct kc_engine *e = c->caller->engine;
+
+	v->want = json_deep_copy(c->want);
+	v->via = json_deep_copy(c->via);
+	v->known = json_deep_copy(c->known);
+	kc_token(e->owner, c->node->id, c->generation, v->token);
+	v->task = (struct kc_task){
+		.id = c->node->id,
+		.want = v->want,
+		.via = v->via,
+		.known = v->known,
+		.owner = e->owner,
+		.token = v->token,
+		.fence = e->fence,
+		.progress = on_progress,
+		.canceled = on_canceled,
+		.engine = (void *)c,
+	};
+	take_token(c->caller, c->node);
+}
+
+/* A kind that fails without a word still fails on an object. */
+static int result(int r, const struct kc_call *c, const char *verb, const struct kc_err *from,
+		  struct kc_err *err)
+{
+	if (r == 0)
+		return 0;
+	if (r > 0)
+		r = KC_EFAIL;
+	if (r == KC_EAGAIN)
+		return kc_fail(err, r, "%s", from->msg);
+	return kc_fail(err, r, "%s %s: %s", verb, c->node->id,
+		       *from->msg ? from->msg : kc_err_name(r));
+}
+
+int kc_call_find(const struct kc_call *c, json_t **ret_actual, struct kc_err *err)
+{
+	_cleanup_(view_done) struct view v = { 0 };
+	struct kc_err e = { 0 };
+	json_t *actual = NULL;
+	int r;
+
+	view_init(&v, c);
+	r = c->node->kind->find(c->node->provider->ctx, &v.task, &actual, &e);
+	if (r != 0)
+		return result(r, c, "looking up", &e, err);
+	*ret_actual = actual;
+	return 0;
+}
+
+int kc_call_list(struct kc_caller *caller, const struct kc_node *n, json_t **ret,
+		 struct kc_err *err)
+{
+	struct kc_err e = { 0 };
+	json_t *by_id = NULL;
+	int r;
+
+	take_token(caller, n);
+	r = n->kind->list(n->provider->ctx, caller->engine->owner, &by_id, &e);
+	if (r == 0 && !json_is_object(by_id)) {
+		json_decref(by_id);
+		r = kc_fail(&e, KC_EFAIL, "the provider gave no list");
+	}
+	if (r != 0)
+		return kc_fail(err, r > 0 ? KC_EFAIL : r, "listing %s: %s", n->kind->name,
+			       *e.msg ? e.msg : kc_err_name(r));
+	*ret = by_id;
+	return 0;
+}
+
+int kc_call_apply(const struct kc_call *c, const json_t *actual, const json_t *changes,
+		  json_t **ret_actual, struct kc_err *err)
+{
+	_cleanup_(view_done) struct view v = { 0 };
+	json_auto_t *a = json_deep_copy(actual), *ch = json_deep_copy(changes), *out = NULL;
+	struct kc_err e = { 0 };
+	int r;
+
+	view_init(&v, c);
+	r = c->node->kind->apply(c->node->provider->ctx, &v.task, a, ch, &out, &e);
+	if (r != 0)
+		return result(r, c, c->action, &e, err);
+	*ret_actual = TAKE(out);
+	return 0;
+}
+
+int kc_call_ready(const struct kc_call *c, const json_t *actual, struct kc_err *err)
+{
+	_cleanup_(view_done) struct view v = { 0 };
+	json_auto_t *a = json_deep_copy(actual);
+	struct kc_err e = { 0 };
+
+	view_init(&v, c);
+	return result(c->node->kind->ready(c->node->provider->ctx, &v.task, a, &e), c,
+		      "waiting for", &e, err);
+}
+
+int kc_call_remove(const struct kc_call *c, const json_t *actual, struct kc_err *err)
+{
+	_cleanup_(view_done) struct view v = { 0 };
+	json_auto_t *a = json_deep_copy(actual);
+	struct kc_err e = { 0 };
+
+	view_init(&v, c);
+	return result(c->node->kind->remove(c->node->provider->ctx, &v.task, a, &e), c, "removing",
+		      &e, err);
+}

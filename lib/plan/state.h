@@ -1,0 +1,35 @@
+/*
+ * The engine's durable state below one prefix of a store:
+ *
+ *   <prefix>/record.json        {fence, serial, tasks: {id: {kind, want, outputs, after, within,
+ * via}}} <prefix>/journal/F-S.json   immutable segments: intents and results of fence F, serial S
+ *
+ * Before a mutating call an intent {seq, fence, task, action, token} is durable
+ * (group-committed: one put for all pending ones); after it {seq, outputs|error}.
+ * Opening replays the journal over the record; closing compacts. A new holder
+ * rewrites the record with its higher fence first, so that an old one cannot
+ * record any more.
+ */
+#ifndef KC_PLAN_STATE_H
+#define KC_PLAN_STATE_H
+
+#include "lib/base/mem.h"
+#include "lib/store/store.h"
+
+struct kc_state;
+
+/* Read-only when fence is 0 (previews); otherwise the record is fenced first. */
+int kc_state_open(struct kc_store *store, const char *prefix, uint64_t fence, struct kc_state **ret,
+		  struct kc_err *err);
+/* Record plus replayed journal: {id: {...}}; borrowed. An intent without result has "pending":
+ * true. */
+const json_t *kc_state_tasks(const struct kc_state *s);
+/* Fold the journal into the record. Skipped without harm by a crash. */
+int kc_state_compact(struct kc_state *s, struct kc_err *err);
+/* Drop one task from the record without touching the resource (--forget). */
+int kc_state_forget(struct kc_state *s, const char *id, struct kc_err *err);
+void kc_state_close(struct kc_state *s);
+KC_DEFINE_CLEANUP(struct kc_state *, kc_state_close)
+#define _cleanup_state_ _cleanup_(kc_state_closep)
+
+#endif
