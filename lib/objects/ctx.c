@@ -1,0 +1,130 @@
+/* The connection that all kinds share. */
+#include <pthread.h>
+
+#include "lib/base/clock.h"
+#include "lib/codec/json.h"
+#include "lib/objects/impl.h"
+
+enum { TRIES = 6 };
+
+struct kc_kube_ctx {
+	kc_kube_conf_fn *conf;
+	void *cookie;
+	pthread_mutex_t lock;
+	struct kc_kube *kube; /* made once, then kept: borrowed by all threads */
+	bool answered;
+};
+
+struct kc_kube_ctx *kc_kube_ctx_new(kc_kube_conf_fn *conf, void *cookie)
+{
+	struct kc_kube_ctx *c = xcalloc(1, sizeof(*c));
+
+	c->conf = conf;
+	c->cookie = cookie;
+	pthread_mutex_init(&c->lock, NULL);
+	return c;
+}
+
+void kc_kube_ctx_free(struct kc_kube_ctx *c)
+{
+	if (!c)
+		return;
+	kc_kube_free(c->kube);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}
+
+int kc_kube_ctx_get(struct kc_kube_ctx *c, struct kc_kube **ret, struct kc_err *err)
+{
+	_cleanup_kube_conf_ struct kc_kube_conf conf = { 0 };
+	int r = 0;
+
+	pthread_mutex_lock(&c->lock);
+	if (!c->kube) {
+		r = c->conf(c->cookie, &conf, err);
+		if (r == 0)
+			r = kc_kube_new(&conf, &c->kube, err);
+	}
+	if (r == 0)
+		*ret = c->kube;
+	pthread_mutex_unlock(&c->lock);
+	return r;
+}
+
+void kube_answered(struct kc_kube_ctx *c)
+{
+	pthread_mutex_lock(&c->lock);
+	c->answered = true;
+	pthread_mutex_unlock(&c->lock);
+}
+
+int kube_absent_or(struct kc_kube_ctx *c, int r)
+{
+	bool answered;
+
+	pthread_mutex_lock(&c->lock);
+	answered = c->answered;
+	pthread_mutex_unlock(&c->lock);
+	return (r == KC_EAGAIN || r == KC_ETIMEOUT) && !answered ? 0 : r;
+}
+
+int kube_find(struct kc_kube_ctx *c, const json_t *identity, json_t **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	json_t *live = NULL;
+	struct kc_kube *k;
+	int r;
+
+	r = kc_kube_ctx_get(c, &k, err);
+	if (r == 0)
+		r = kc_kube_object_path(k, identity, &path, err);
+	if (r == 0)
+		r = kc_kube_get(k, path, &live, err);
+	if (r == 0 || r == KC_ENOTFOUND)
+		kube_answered(c);
+	if (r == KC_ENOTFOUND) /* the object, or its kind: a CRD that comes later */
+		return 0;
+	if (r < 0)
+		return kube_absent_or(c, r);
+	*ret = live;
+	return 0;
+}
+
+int kube_pause(const struct kc_task *task, int64_t ms, struct kc_err *err)
+{
+	int64_t end = kc_now_ms() + ms;
+
+	for (;;) {
+		int64_t left = end - kc_now_ms();
+
+		if (task->canceled && task->canceled(task))
+			return kc_fail(err, KC_ECANCELED, "%s: canceled", task->id);
+		if (left <= 0)
+			return 0;
+		kc_sleep_ms(left < 100 ? left : 100);
+	}
+}
+
+int kube_apply(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *object,
+	       json_t **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct kc_kube *k;
+	int r;
+
+	r = kc_kube_ctx_get(c, &k, err);
+	if (r == 0)
+		r = kc_kube_object_path(k, object, &path, err);
+	if (r < 0)
+		return r;
+	for (int i = 0;; i++) {
+		int r2;
+
+		r = kc_kube_apply(k, path, object, ret, err);
+		if (r != KC_EAGAIN || i == TRIES)
+			return r;
+		r2 = kube_pause(task, 200 << i, err);
+		if (r2 < 0)
+			return r2;
+	}
+}

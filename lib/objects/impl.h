@@ -1,0 +1,38 @@
+/* What the files of lib/objects share; nobody else includes this. */
+#ifndef KC_OBJECTS_IMPL_H
+#define KC_OBJECTS_IMPL_H
+
+#include "lib/objects/objects.h"
+
+/* ctx.c: the connection; and whether a failed look-up means "nothing there yet" (returns 0, with
+ * nothing found) because the API was never seen up. Otherwise r is handed back. */
+int kube_absent_or(struct kc_kube_ctx *c, int r);
+/* A look-up that got an answer. */
+void kube_answered(struct kc_kube_ctx *c);
+/* GET an object by its path. 0 with *ret NULL: absent, also while the API was never seen up. */
+int kube_find(struct kc_kube_ctx *c, const json_t *identity, json_t **ret, struct kc_err *err);
+/* Server-side apply, again while the API is overloaded or restarting. */
+int kube_apply(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *object,
+	       json_t **ret, struct kc_err *err);
+/* Sleep ms; KC_ECANCELED when the user stops. */
+int kube_pause(const struct kc_task *task, int64_t ms, struct kc_err *err);
+
+/* object.c: does live carry owner's mark? */
+bool kube_is_ours(const json_t *live, const char *owner);
+/* Delete an object of ours in the background; KC_EAGAIN while it goes. */
+int kube_remove(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *identity,
+		struct kc_err *err);
+
+/* reduce.c: live without what neither want has nor our field manager owns; lists in want's order.
+ * Owned. */
+json_t *kube_reduce(const json_t *want, const json_t *live);
+/* Our manager's fieldsV1 in live's managedFields, or NULL; borrowed. */
+const json_t *kube_owned_fields(const json_t *live);
+
+/* status.c: NULL when the object is ready, else what it waits for. Owned. */
+char *kube_waits_for(const json_t *live);
+
+/* drain.c: cordon, evict for half a minute, delete the rest. */
+int kube_drain(struct kc_kube *k, const struct kc_task *task, const char *node, struct kc_err *err);
+
+#endif
