@@ -1,0 +1,107 @@
+/* local/key: the SSH key pair that the cluster's machines accept. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clouds/local/priv.h"
+#include "lib/base/file.h"
+#include "lib/base/proc.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+int local_keygen(const char *dir, const char *name, const char *comment, struct kc_err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", dir, name);
+
+	/* The empty word is the passphrase: the file's mode protects it, as a machine's own. */
+	return kc_runl(NULL, err, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment,
+		       "-f", path, NULL);
+}
+
+int local_public_key(const char *path, char **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	char *blank;
+	int r;
+
+	r = local_read(path, &text, err);
+	if (r < 0)
+		return r;
+	blank = strchr(text, ' ');
+	blank = blank ? strchr(blank + 1, ' ') : NULL;
+	if (blank)
+		*blank = '\0';
+	if (!kc_startswith(text, "ssh-ed25519 "))
+		return kc_fail(err, KC_EFAIL, "%s is no ed25519 public key", path);
+	*ret = TAKE(text);
+	return 0;
+}
+
+static int key_find(void *ctx, const struct kc_task *task, json_t **ret_actual, struct kc_err *err)
+{
+	const struct local *l = ctx;
+	_cleanup_free_ char *path = xasprintf("%s/key/id_ed25519", l->dir), *pub = NULL;
+	_cleanup_free_ char *pubfile = xasprintf("%s.pub", path);
+	bool exists;
+	int r;
+
+	r = local_dir_check(l, &exists, err);
+	if (r < 0 || !exists || !kc_exists(path))
+		return r;
+	r = local_public_key(pubfile, &pub, err);
+	if (r < 0)
+		return r;
+	*ret_actual = kc_pack("{s:s, s:s, s:s}", "type", "ed25519", "path", path, "public", pub);
+	return 0;
+}
+
+static int key_apply(void *ctx, const struct kc_task *task, const json_t *actual,
+		     const json_t *changes, json_t **ret_actual, struct kc_err *err)
+{
+	struct local *l = ctx;
+	_cleanup_free_ char *dir = xasprintf("%s/key", l->dir);
+	_cleanup_free_ char *tmp = xasprintf("%s/.key", l->dir);
+	_cleanup_free_ char *comment = xasprintf("kubecdn-%s", l->cluster);
+	int r;
+
+	r = local_dir_make(l, err);
+	if (r < 0)
+		return r;
+	if (!kc_exists(dir)) {
+		r = kc_rm_rf(tmp, err);
+		if (r == 0)
+			r = kc_mkdir_p(tmp, 0700, err);
+		if (r == 0)
+			r = local_keygen(tmp, "id_ed25519", comment, err);
+		if (r == 0 && rename(tmp, dir) < 0)
+			r = kc_fail_errno(err, errno, "%s", dir);
+		if (r < 0)
+			return r;
+	}
+	return key_find(ctx, task, ret_actual, err);
+}
+
+static int key_remove(void *ctx, const struct kc_task *task, const json_t *actual,
+		      struct kc_err *err)
+{
+	const struct local *l = ctx;
+	_cleanup_free_ char *dir = xasprintf("%s/key", l->dir);
+	bool exists;
+	int r;
+
+	r = local_dir_check(l, &exists, err);
+	if (r < 0 || !exists)
+		return r;
+	r = kc_rm_rf(dir, err);
+	local_dir_drop(l);
+	return r;
+}
+
+const struct kc_kind local_key_kind = {
+	.name = "local/key",
+	.immutable = (const char *const[]){ "type", NULL },
+	.find = key_find,
+	.apply = key_apply,
+	.remove = key_remove,
+};
