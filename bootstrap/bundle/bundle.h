@@ -1,0 +1,94 @@
+/*
+ * The bundle: every program and image a cluster needs, content-addressed, so
+ * that a cluster is made without any registry or download server.
+ *
+ *	components.yaml + gomod/ --kc_bundle_build--> DIR/bundle.json + DIR/blobs/sha256/<hash>
+ *	DIR --kc_bundle_open--> json, blob paths --> the hosts        DIR --kc_bundle_verify--> ok?
+ *
+ * A blob file is zstd and named by the SHA-256 of the compressed bytes;
+ * bundle.json also has hash and size of the content, which is what the node
+ * agent checks. What kc_bundle_open() returned owns all it lends. A directory
+ * is complete or absent (built aside, then renamed): a missing, short or
+ * changed blob is an error that names the hash and the file.
+ *
+ * bundle.json:
+ *	{"format": 1, "kubernetes": "1.37.2", "arch": "amd64",
+ *	 "components": [{"name": "etcd", "version": "3.6.16", "blobs": [
+ *		{"path": "etcd", "mode": "0755", "sha256": H, "size": N, "blob": H, "blobSize":
+ *N}]}], "images": {"coredns": {"ref": "kubecdn.io/coredns:1.14.6", "digest": "sha256:…", "layer":
+ *"core", "sha256": H, "size": N, "blob": H, "blobSize": N}}} Kubernetes is one binary, "kube"; on
+ *the node kubelet, kube-apiserver, ... are links to it
+ * ("links" in the component). An image is a tar of an OCI layout that
+ * `ctr -n k8s.io images import` names by its ref.
+ */
+#ifndef KC_BOOTSTRAP_BUNDLE_H
+#define KC_BOOTSTRAP_BUNDLE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+struct kc_bundle;
+
+/* Read and check bundle.json; the blobs are only looked at by verify. No bundle: KC_ENOTFOUND. */
+int kc_bundle_open(const char *dir, struct kc_bundle **ret, struct kc_err *err);
+void kc_bundle_close(struct kc_bundle *b);
+KC_DEFINE_CLEANUP(struct kc_bundle *, kc_bundle_close)
+#define _cleanup_bundle_ _cleanup_(kc_bundle_closep)
+
+const json_t *kc_bundle_json(const struct kc_bundle *b);  /* the whole bundle.json */
+const char *kc_bundle_version(const struct kc_bundle *b); /* of Kubernetes: "1.37.2" */
+const char *kc_bundle_arch(const struct kc_bundle *b);	  /* "amd64" */
+const char *kc_bundle_dir(const struct kc_bundle *b);
+/* The blob entry of a component's file ("kubernetes", "kube"), or NULL. */
+const json_t *kc_bundle_file(const struct kc_bundle *b, const char *component, const char *path);
+/* The entry of an image ("coredns"), or NULL: not in this bundle. */
+const json_t *kc_bundle_image(const struct kc_bundle *b, const char *name);
+/* "kubecdn.io/coredns:1.14.6@sha256:…" for manifests that say bundle:coredns. Owned. */
+int kc_bundle_image_ref(const struct kc_bundle *b, const char *name, char **ret,
+			struct kc_err *err);
+/* Where the blob of this hash (of the compressed bytes) lies, of the right size. Owned. */
+int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_path,
+		   struct kc_err *err);
+
+/* One line of progress: what is being done now, "etcd 3.6.16: compiling". */
+typedef void kc_bundle_progress(void *cookie, const char *line);
+
+/* Hash every blob, packed and unpacked; the error names the hash and the file that is wrong. */
+int kc_bundle_verify(const char *dir, kc_bundle_progress *progress, void *cookie,
+		     struct kc_err *err);
+
+struct kc_bundle_build {
+	const char *from;	      /* "gomod", or a directory with a bundle to verify and copy */
+	const char *kubernetes;	      /* version, or NULL for the newest pinned one */
+	const char *arch;	      /* "amd64", "arm64"; NULL: this machine's */
+	const char *out;	      /* NULL: kc_bundle_default_dir() */
+	bool with_test_images;	      /* layer "test": busybox */
+	kc_bundle_progress *progress; /* or NULL */
+	void *cookie;
+};
+
+/*
+ * Build a bundle. What was compiled before is taken from ~/.cache/kubecdn; a build that was killed
+ * goes on where it stopped; out is replaced only by a complete bundle. ret_dir may be NULL.
+ */
+int kc_bundle_build(const struct kc_bundle_build *o, char **ret_dir, struct kc_err *err);
+
+/* ~/.cache/kubecdn/bundles/<version>-<arch>; NULLs as in struct kc_bundle_build. Owned. */
+int kc_bundle_default_dir(const char *kubernetes, const char *arch, char **ret, struct kc_err *err);
+
+/*
+ * What can be built and what is there, for `bundle list`: {"supported": ["1.37.2"], "bundles":
+ * [{"dir", "kubernetes", "arch", "blobs": count, "bytes": packed, "core": packed bytes of the core
+ * layer}]}; a broken bundle has "error" instead of the counts.
+ */
+int kc_bundle_list(json_t **ret, struct kc_err *err);
+
+/* The pinned versions of components.yaml for a Kubernetes version (NULL: newest) as JSON; the one
+ * line of KC_EINVAL for another version lists the supported ones. */
+int kc_bundle_pins(const char *kubernetes, json_t **ret, struct kc_err *err);
+
+#endif
