@@ -1,0 +1,340 @@
+#include "bootstrap/node/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bootstrap/node/checks.h"
+#include "bootstrap/node/facts.h"
+#include "bootstrap/node/kinds.h"
+#include "bootstrap/node/marker.h"
+#include "bootstrap/node/protocol.h"
+#include "lib/base/file.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/plan/resolve.h"
+#include "lib/plan/state.h"
+
+#define HEADER_MAX 4096
+#define BLOB_MAX   (4ll << 30)
+
+static int check_versions(const json_t *envelope, struct kc_err *err)
+{
+	int64_t format, protocol;
+	int r = kc_json_int(envelope, "envelope", "format", &format, err);
+
+	if (r == 0)
+		r = kc_json_int(envelope, "envelope", "protocol", &protocol, err);
+	if (r < 0)
+		return r;
+	if (format != KC_NODE_FORMAT || protocol != KC_NODE_PROTOCOL)
+		return kc_fail(err, KC_EINVAL,
+			       "envelope: format %" PRId64 ", protocol %" PRId64
+			       "; this agent (" KC_VERSION ") speaks %d and %d: bring an agent of "
+			       "the same release",
+			       format, protocol, KC_NODE_FORMAT, KC_NODE_PROTOCOL);
+	return 0;
+}
+
+int kc_agent_init(struct kc_agent *a, json_t *envelope, bool writable, struct kc_err *err)
+{
+	_cleanup_free_ char *identity = NULL;
+	int64_t fence;
+	int r;
+
+	a->envelope = envelope;
+	r = check_versions(envelope, err);
+	if (r == 0)
+		r = kc_json_str(envelope, "envelope", "uid", &a->uid, err);
+	if (r == 0)
+		r = kc_json_int(envelope, "envelope", "fence", &fence, err);
+	if (r < 0)
+		return r;
+	a->fence = (uint64_t)fence;
+	a->cluster = kc_json_get_str(envelope, "cluster", "");
+	a->tasks = kc_json_at(envelope, "spec.tasks");
+	a->facts = kc_node_facts();
+	a->host = (struct kc_node_host){
+		.blobs = KC_NODE_BLOBS,
+		.secrets = json_object_get(envelope, "secrets"),
+		.certs = json_object_get(envelope, "certs"),
+		.deep = kc_json_get_bool(envelope, "deep", false),
+		.writable = writable,
+	};
+	identity = xasprintf("%s %s", a->uid, kc_json_get_str(a->facts, "machineId", ""));
+	r = kc_host_init(&a->host, identity, err);
+	a->host_open = true;
+	return r;
+}
+
+void kc_agent_done(struct kc_agent *a)
+{
+	if (a->host_open)
+		kc_host_done(&a->host);
+	json_decref(a->envelope);
+	json_decref(a->facts);
+	memset(a, 0, sizeof(*a));
+}
+
+int kc_agent_resolve(void *cookie, const char *name, const json_t *arg, json_t **ret,
+		     struct kc_err *err)
+{
+	struct kc_agent *a = cookie;
+	const char *key = json_string_value(arg);
+	const json_t *v;
+
+	if (!key)
+		return kc_fail(err, KC_EINVAL, "%s: needs a name", name);
+	if (streq(name, "$fact")) {
+		v = kc_json_at(json_object_get(a->envelope, "node"), key);
+		v = v ? v : kc_json_at(a->facts, key);
+		if (!v)
+			return kc_fail(err, KC_EINVAL,
+				       "the node spec asks for the fact \"%s\", which neither the "
+				       "inventory nor this host has",
+				       key);
+		*ret = json_deep_copy(v);
+		return 0;
+	}
+	if (!streq(name, "$secret"))
+		return kc_fail(err, KC_EINVAL, "%s: not known to the node agent", name);
+	v = json_object_get(a->host.secrets, key);
+	if (!v)
+		return kc_fail(err, KC_EINVAL, "secret %s was not sent to this node", key);
+	if (!json_is_string(v))
+		return KC_EAGAIN; /* not generated yet */
+	*ret = kc_host_secret_ref(&a->host, key, json_string_value(v), json_string_length(v));
+	return 0;
+}
+
+void kc_agent_engine(struct kc_agent *a, struct kc_provider *host,
+		     const struct kc_provider *providers[2], struct kc_engine *e)
+{
+	kc_node_provider(&a->host, host);
+	providers[0] = host;
+	providers[1] = NULL;
+	*e = (struct kc_engine){
+		.providers = providers,
+		.owner = a->uid,
+		.fence = a->fence,
+		.deadline_ms = 180000,
+		.resolve = kc_agent_resolve,
+		.cookie = a,
+	};
+}
+
+int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state **ret,
+		   struct kc_err *err)
+{
+	int r;
+
+	if (fence == 0 && !kc_exists(KC_NODE_STATE "/record"))
+		return 0; /* opening would create it */
+	r = kc_store_open(KC_NODE_STATE_URL, ret_store, err);
+	return r < 0 ? r : kc_state_open(*ret_store, "node", fence, ret, err);
+}
+
+static json_t *answer(void)
+{
+	return kc_pack("{s:i, s:{s:s, s:i}}", "format", KC_NODE_FORMAT, "agent", "version",
+		       KC_VERSION, "protocol", KC_NODE_PROTOCOL);
+}
+
+int kc_agent_facts(json_t **ret, struct kc_err *err)
+{
+	*ret = answer();
+	json_object_set_new(*ret, "facts", kc_node_facts());
+	return 0;
+}
+
+static const json_t *task_of(const json_t *tasks, const char *id)
+{
+	json_t *t;
+	size_t i;
+
+	json_array_foreach((json_t *)tasks, i, t)
+		if (streq(kc_json_get_str(t, "id", ""), id))
+			return t;
+	return NULL;
+}
+
+/* Blobs of tasks with something to do that are not here yet, once each. */
+static json_t *missing_blobs(const struct kc_agent *a, const json_t *plan)
+{
+	json_t *missing = json_array(), *entry;
+	size_t i;
+
+	json_array_foreach((json_t *)plan, i, entry) {
+		const json_t *t = task_of(a->tasks, kc_json_get_str(entry, "id", ""));
+		const char *blob = kc_json_get_str(json_object_get(t, "want"), "blob", NULL);
+		const char *action = kc_json_get_str(entry, "action", "");
+		_cleanup_free_ char *path = NULL;
+
+		if (!blob || streq(action, "keep") || streq(action, "delete") ||
+		    streq(action, "forget"))
+			continue;
+		path = xasprintf("%s/%s", KC_NODE_BLOBS, blob);
+		if (!kc_exists(path) && !kc_json_has_str(missing, blob))
+			json_array_append_new(missing, json_string(blob));
+	}
+	return missing;
+}
+
+int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err)
+{
+	const struct kc_provider *providers[2];
+	_cleanup_store_ struct kc_store *store = NULL;
+	_cleanup_state_ struct kc_state *state = NULL;
+	_cleanup_plan_ struct kc_plan *plan = NULL;
+	json_auto_t *none = json_array();
+	struct kc_provider host;
+	struct kc_engine e;
+	const json_t *list;
+	int r = kc_agent_state(0, &store, &state, err);
+
+	if (r < 0)
+		return r;
+	kc_agent_engine(a, &host, providers, &e);
+	e.state = state;
+	r = kc_plan_make(&e, a->tasks ? a->tasks : none, &plan, err);
+	if (r < 0)
+		return r;
+	list = json_object_get(kc_plan_json(plan), "tasks");
+	*ret = answer();
+	json_object_set(*ret, "facts", a->facts);
+	json_object_set_new(*ret, "checks",
+			    kc_node_checks(kc_json_at(a->envelope, "spec.checks"), a->facts,
+					   a->uid));
+	json_object_set_new(*ret, "blobs", missing_blobs(a, list));
+	json_object_set_new(*ret, "plan", json_deep_copy(list));
+	return 0;
+}
+
+static int one_csr(struct kc_agent *a, const json_t *task, json_t *csrs, struct kc_err *err)
+{
+	const char *id = kc_json_get_str(task, "id", "?");
+	_cleanup_free_ char *csr = NULL;
+	json_auto_t *want = NULL;
+	int unknown = 0, r;
+
+	r = kc_resolve(json_object_get(task, "want"), kc_agent_resolve, a, &want, &unknown, err);
+	if (r == 0 && unknown)
+		r = kc_fail(err, KC_EINVAL, "a certificate must not refer to other tasks");
+	if (r == 0)
+		r = kc_node_cert_csr(&a->host, id, want, &csr, err);
+	if (r < 0)
+		return kc_wrap(err, "%s", id);
+	if (csr)
+		json_object_set_new(csrs, id, json_string(csr));
+	return 0;
+}
+
+int kc_agent_csr(struct kc_agent *a, json_t **ret, struct kc_err *err)
+{
+	json_auto_t *csrs = json_object();
+	json_t *t;
+	size_t i;
+	int r = kc_marker_claim(a->uid, a->cluster, a->fence, err);
+
+	json_array_foreach((json_t *)a->tasks, i, t)
+		if (r == 0 && streq(kc_json_get_str(t, "kind", ""), "cert"))
+			r = one_csr(a, t, csrs, err);
+	if (r < 0)
+		return r;
+	*ret = kc_pack("{s:i, s:O}", "format", KC_NODE_FORMAT, "csrs", csrs);
+	return 0;
+}
+
+/* One line of a frame's header; a byte at a time would be slow, so read() is buffered by stdio. */
+static int read_header(FILE *in, json_t **ret, struct kc_err *err)
+{
+	char line[HEADER_MAX];
+
+	if (!fgets(line, sizeof(line), in)) {
+		*ret = NULL;
+		return ferror(in) ? kc_fail_errno(err, errno, "reading blobs") : 0;
+	}
+	return kc_json_parse(line, strlen(line), "blob header", ret, err);
+}
+
+static int copy_hashed(FILE *in, int fd, int64_t size, const char *sha, struct kc_err *err)
+{
+	struct kc_sha256_stream *s = kc_sha256_new();
+	_cleanup_free_ char *chunk = xmalloc(1 << 18);
+	char hex[KC_SHA256_HEX];
+	int r = 0;
+
+	while (size > 0 && r == 0) {
+		size_t n = fread(chunk, 1, size < (1 << 18) ? (size_t)size : 1 << 18, in);
+
+		if (n == 0)
+			r = kc_fail(err, KC_EFAIL,
+				    "blob %.12s: the connection ended %" PRId64 " bytes early", sha,
+				    size);
+		kc_sha256_update(s, chunk, n);
+		if (r == 0)
+			r = kc_write_all(fd, chunk, n, err);
+		size -= (int64_t)n;
+	}
+	kc_sha256_finish(s, hex);
+	if (r == 0 && !streq(hex, sha))
+		r = kc_fail(err, KC_EINVAL, "blob %.12s: changed on the way (%.12s)", sha, hex);
+	return r;
+}
+
+static int recv_one(FILE *in, const json_t *header, struct kc_err *err)
+{
+	_cleanup_free_ char *tmp = NULL, *path = NULL;
+	_cleanup_close_ int fd = -1;
+	const char *sha;
+	int64_t size;
+	int r;
+
+	r = kc_json_str(header, "blob header", "sha256", &sha, err);
+	if (r == 0)
+		r = kc_json_int(header, "blob header", "size", &size, err);
+	if (r < 0)
+		return r;
+	if (!kc_is_sha256(sha) || size < 0 || size > BLOB_MAX)
+		return kc_fail(err, KC_EINVAL, "blob header: bad sha256 or size");
+	path = xasprintf("%s/%s", KC_NODE_BLOBS, sha);
+	tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
+	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return kc_fail_errno(err, errno, "%s", tmp);
+	r = copy_hashed(in, fd, size, sha, err);
+	if (r == 0 && rename(tmp, path) < 0)
+		r = kc_fail_errno(err, errno, "%s", path);
+	if (r < 0)
+		unlink(tmp);
+	return r;
+}
+
+int kc_agent_recv(int fd, json_t **ret, struct kc_err *err)
+{
+	FILE *in = fdopen(dup(fd), "re");
+	int received = 0, r;
+
+	if (!in)
+		return kc_fail_errno(err, errno, "standard input");
+	setvbuf(in, NULL, _IOFBF, 1 << 18);
+	r = kc_mkdir_p(KC_NODE_STATE, 0700, err);
+	if (r == 0)
+		r = kc_mkdir_p(KC_NODE_BLOBS, 0700, err);
+	while (r == 0) {
+		json_auto_t *header = NULL;
+
+		r = read_header(in, &header, err);
+		if (r < 0 || !header)
+			break;
+		r = recv_one(in, header, err);
+		received++;
+	}
+	fclose(in);
+	if (r == 0)
+		*ret = kc_pack("{s:i, s:i}", "format", KC_NODE_FORMAT, "received", received);
+	return r;
+}

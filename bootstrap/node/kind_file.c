@@ -1,0 +1,312 @@
+/* Files, directories and links. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bootstrap/node/kinds.h"
+#include "lib/base/file.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+#define FILE_MAX (8u << 20)
+
+static json_t *content_of(const struct kc_node_host *h, const json_t *want, const char *text,
+			  size_t len)
+{
+	const char *name = kc_json_get_str(json_object_get(want, "content"), "secret", NULL);
+	json_t *s;
+
+	if (name)
+		return kc_host_secret_ref(h, name, text, len);
+	s = json_stringn(text, len);
+	return s ? s : json_string("(not text)");
+}
+
+static json_t *rev_of(const struct kc_node_host *h, const json_t *content, const char *text,
+		      size_t len)
+{
+	char hex[KC_SHA256_HEX];
+
+	if (json_is_object(content))
+		kc_host_hmac(h, text, len, hex);
+	else
+		kc_sha256(text, len, hex);
+	return json_string(hex);
+}
+
+static int file_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	json_t *content;
+	const char *path;
+	struct stat st;
+	size_t len;
+	int r;
+
+	r = kc_node_need(t, NULL, "path", &path, err);
+	if (r < 0)
+		return r;
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0
+							   : kc_fail_errno(err, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return kc_fail(err, KC_ECONFLICT, "%s is there and not a file; move it away", path);
+	r = kc_file_read(path, FILE_MAX, &text, &len, err);
+	if (r < 0)
+		return r;
+	content = content_of(ctx, t->want, text ? text : "", len);
+	*ret_actual =
+		kc_pack("{s:s, s:o, s:o, s:o}", "path", path, "mode", kc_node_mode_text(st.st_mode),
+			"content", content, "rev", rev_of(ctx, content, text ? text : "", len));
+	if (json_is_object(content))
+		kc_wipe(text, len);
+	return 0;
+}
+
+/* What stood there before our first write: its text and mode, or null. */
+static int note_before(struct kc_node_host *h, const char *path, const json_t *actual,
+		       struct kc_err *err)
+{
+	_cleanup_free_ char *key = xasprintf("file:%s", path), *text = NULL;
+	json_auto_t *was = NULL, *noted = kc_host_before(h, key);
+	size_t len;
+	int r;
+
+	if (noted)
+		return 0;
+	if (actual) {
+		r = kc_file_read(path, FILE_MAX, &text, &len, err);
+		if (r < 0)
+			return r;
+		was = kc_pack("{s:O}", "mode", json_object_get(actual, "mode"));
+		if (json_object_set_new(was, "content", json_stringn(text ? text : "", len)) < 0)
+			return kc_fail(err, KC_ECONFLICT, "%s is there and not text; move it away",
+				       path);
+	}
+	return kc_host_note(h, key, was ? was : json_null(), err);
+}
+
+static int wanted_bytes(const struct kc_node_host *h, const struct kc_task *t, const char **ret,
+			size_t *ret_len, struct kc_err *err)
+{
+	const json_t *content = json_object_get(t->want, "content");
+	const char *name = kc_json_get_str(content, "secret", NULL);
+	int r;
+
+	if (json_is_string(content)) {
+		*ret = json_string_value(content);
+		*ret_len = json_string_length(content);
+		return 0;
+	}
+	if (!name)
+		return kc_fail(err, KC_EINVAL, "%s: content must be text or a $secret", t->id);
+	r = kc_host_secret(h, name, ret, err);
+	if (r == 0)
+		*ret_len = strlen(*ret);
+	return r;
+}
+
+static int file_apply(void *ctx, const struct kc_task *t, const json_t *actual,
+		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
+{
+	const char *path, *bytes;
+	mode_t mode;
+	size_t len;
+	int r;
+
+	r = kc_node_need(t, NULL, "path", &path, err);
+	if (r == 0)
+		r = kc_node_mode(t, &mode, err);
+	if (r == 0)
+		r = wanted_bytes(ctx, t, &bytes, &len, err);
+	if (r == 0)
+		r = note_before(ctx, path, actual, err);
+	if (r == 0)
+		r = kc_host_mkparents(ctx, path, err);
+	if (r == 0)
+		r = kc_host_write(path, bytes, len, mode, err);
+	return r < 0 ? r : file_find(ctx, t, ret_actual, err);
+}
+
+static int file_remove(void *ctx, const struct kc_task *t, const json_t *actual, struct kc_err *err)
+{
+	_cleanup_free_ char *key = NULL;
+	json_auto_t *was = NULL;
+	const char *path, *text;
+	int r;
+
+	r = kc_node_need(t, actual, "path", &path, err);
+	if (r < 0)
+		return r;
+	key = xasprintf("file:%s", path);
+	was = kc_host_before(ctx, key);
+	text = kc_json_get_str(was, "content", NULL);
+	if (text) {
+		const char *mode = kc_json_get_str(was, "mode", "0644");
+
+		r = kc_host_write(path, text, strlen(text), (mode_t)strtoul(mode, NULL, 8), err);
+	} else if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR) {
+		r = kc_fail_errno(err, errno, "rm %s", path);
+	}
+	if (r == 0)
+		r = kc_host_unnote(ctx, key, err);
+	if (r == 0)
+		kc_host_rmparents(ctx, path);
+	return r;
+}
+
+const struct kc_kind kc_node_file = {
+	.name = "file",
+	.immutable = (const char *const[]){ "path", NULL },
+	.find = file_find,
+	.apply = file_apply,
+	.remove = file_remove,
+};
+
+static int dir_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
+{
+	const char *path;
+	struct stat st;
+	int r;
+
+	r = kc_node_need(t, NULL, "path", &path, err);
+	if (r < 0)
+		return r;
+	if (stat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? 0
+							   : kc_fail_errno(err, errno, "%s", path);
+	if (!S_ISDIR(st.st_mode))
+		return kc_fail(err, KC_ECONFLICT, "%s is there and not a directory; move it away",
+			       path);
+	*ret_actual = kc_pack("{s:s, s:o}", "path", path, "mode", kc_node_mode_text(st.st_mode));
+	return 0;
+}
+
+static int dir_apply(void *ctx, const struct kc_task *t, const json_t *actual,
+		     const json_t *changes, json_t **ret_actual, struct kc_err *err)
+{
+	_cleanup_free_ char *key = NULL;
+	const char *path;
+	mode_t mode;
+	int r;
+
+	r = kc_node_need(t, NULL, "path", &path, err);
+	if (r == 0)
+		r = kc_node_mode(t, &mode, err);
+	if (r < 0)
+		return r;
+	key = xasprintf("mode:%s", path);
+	if (actual)
+		r = kc_host_note(ctx, key, json_object_get(actual, "mode"), err);
+	if (r == 0)
+		r = kc_host_mkdirs(ctx, path, mode, err);
+	if (r == 0 && chmod(path, mode) < 0)
+		r = kc_fail_errno(err, errno, "chmod %s", path);
+	return r < 0 ? r : dir_find(ctx, t, ret_actual, err);
+}
+
+/* A directory that others put something into stays; teardown empties the ones we know. */
+static int dir_remove(void *ctx, const struct kc_task *t, const json_t *actual, struct kc_err *err)
+{
+	_cleanup_free_ char *key = NULL, *mode_key = NULL;
+	json_auto_t *made = NULL, *mode = NULL;
+	const char *path;
+	int r;
+
+	r = kc_node_need(t, actual, "path", &path, err);
+	if (r < 0)
+		return r;
+	key = xasprintf("dir:%s", path);
+	mode_key = xasprintf("mode:%s", path);
+	made = kc_host_before(ctx, key);
+	mode = kc_host_before(ctx, mode_key);
+	if (json_is_string(mode) && !made)
+		chmod(path, (mode_t)strtoul(json_string_value(mode), NULL, 8));
+	if (made && (rmdir(path) == 0 || errno == ENOENT)) {
+		r = kc_host_unnote(ctx, key, err);
+		kc_host_rmparents(ctx, path);
+	}
+	return r < 0 ? r : kc_host_unnote(ctx, mode_key, err);
+}
+
+const struct kc_kind kc_node_dir = {
+	.name = "dir",
+	.immutable = (const char *const[]){ "path", NULL },
+	.find = dir_find,
+	.apply = dir_apply,
+	.remove = dir_remove,
+};
+
+static int link_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
+{
+	char target[PATH_MAX], hex[KC_SHA256_HEX];
+	const char *path;
+	bool initial;
+	ssize_t n;
+	int r;
+
+	r = kc_node_need(t, NULL, "path", &path, err);
+	if (r < 0)
+		return r;
+	initial = json_is_true(kc_node_get(t, NULL, "initial"));
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n < 0 && (errno == ENOENT || errno == ENOTDIR))
+		return 0;
+	if (n < 0 && errno == EINVAL)
+		return kc_fail(err, KC_ECONFLICT, "%s is there and not a link; move it away", path);
+	if (n < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	target[n] = '\0';
+	kc_sha256(target, (size_t)n, hex);
+	/* An initial link is its owner's once it is there: whatever it points to is right. */
+	*ret_actual = kc_pack("{s:s, s:s, s:b, s:s}", "path", path, "target",
+			      initial ? kc_node_str(t, NULL, "target") : target, "initial", initial,
+			      "rev", hex);
+	return 0;
+}
+
+static int link_apply(void *ctx, const struct kc_task *t, const json_t *actual,
+		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
+{
+	_cleanup_free_ char *tmp = NULL;
+	const char *path, *target;
+	int r;
+
+	r = kc_node_need(t, NULL, "path", &path, err);
+	if (r == 0)
+		r = kc_node_need(t, NULL, "target", &target, err);
+	if (r == 0)
+		r = kc_host_mkparents(ctx, path, err);
+	if (r < 0)
+		return r;
+	tmp = xasprintf("%s.kubecdn-tmp", path);
+	unlink(tmp);
+	if (symlink(target, tmp) < 0 || rename(tmp, path) < 0)
+		return kc_fail_errno(err, errno, "linking %s", path);
+	return link_find(ctx, t, ret_actual, err);
+}
+
+static int link_remove(void *ctx, const struct kc_task *t, const json_t *actual, struct kc_err *err)
+{
+	const char *path;
+	int r;
+
+	r = kc_node_need(t, actual, "path", &path, err);
+	if (r < 0)
+		return r;
+	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return kc_fail_errno(err, errno, "rm %s", path);
+	kc_host_rmparents(ctx, path);
+	return 0;
+}
+
+const struct kc_kind kc_node_link = {
+	.name = "link",
+	.immutable = (const char *const[]){ "path", NULL },
+	.find = link_find,
+	.apply = link_apply,
+	.remove = link_remove,
+};

@@ -1,0 +1,64 @@
+/*
+ * What the CLI and the node agent say to each other.
+ *
+ * The CLI runs `kubecdn-node VERB` over SSH (through `sudo -n` where the user is
+ * not root), gives one JSON envelope on standard input, and reads JSON on
+ * standard output. Nothing secret is ever in argv or in the environment.
+ *
+ *   facts              -> {"format", "agent": {version, protocol}, "facts": {…}}  (facts.h)
+ *   plan   < envelope  -> {"format", "agent", "facts", "checks": [{id, ok, why, fix}],
+ *                          "blobs": [sha256, …] missing here, "plan": [child entries]}
+ *   csr    < envelope  -> {"format", "csrs": {task id: PEM}}   makes keys; only what needs issuing
+ *   recv   < frames    -> {"format", "received": N}            blobs, see below
+ *   apply  < envelope  -> JSON lines: events, then {"result": {…}} or {"error": text, "code": N}
+ *   reset  < envelope  -> as apply: everything recorded is removed, then the agent itself
+ *   balance --config FILE                                      the API balancer, a service
+ *
+ * Event: {"event": "begin", "verb", "fence", "pid"} first, then
+ *   {"event": "start|progress|done|failed|wait", "task", "kind", "action", "ms", "text", "detail"}.
+ * code is one of KC_E* (lib/base/err.h).
+ *
+ * Envelope:
+ *   {"format": 1, "protocol": 1, "uid": "…", "fence": 7, "cluster": "fra1",
+ *    "deep": false,                        true: hash every blob, whatever its stat says
+ *    "node": {"name": "w1", "addresses": ["192.0.2.12"], "role": "worker", "taints": [ … ], …},
+ *    "spec": {"format": 1, "checks": [ … ], "tasks": [ … ]}    the NodeSpec: equal for all nodes of
+ *                                                              a group; reset needs none
+ *    "secrets": {"pki/ca.crt": "PEM"},     null: not generated yet (a preview)
+ *    "certs": {"cert/kubelet": "PEM"}}     apply only: issued for this node's CSRs
+ *
+ * {"$fact": "a.b"} in the spec is looked up in "node" first (so names and
+ * addresses come from the inventory), then in the host's own facts.
+ * {"$secret": "name"} is looked up in "secrets"; records and plans hold
+ * {"secret": name, "hmac": …} instead of the bytes.
+ *
+ * recv reads frames: one line of JSON {"sha256": compressed hash, "size": bytes} then that many
+ * bytes, until end of file; each is hashed while it is written to /var/lib/kubecdn/blobs/ (0600),
+ * and only renamed into place when its hash is right.
+ *
+ * apply and reset hold /run/kubecdn/lock, refuse a fence lower than the highest seen and another
+ * uid than the marker's (/var/lib/kubecdn/marker.json {uid, cluster, fence}), and run as the
+ * transient unit kubecdn-apply, which survives the loss of SSH; the same fence attaches to it, a
+ * higher one stops it first.
+ */
+#ifndef KC_NODE_PROTOCOL_H
+#define KC_NODE_PROTOCOL_H
+
+#define KC_NODE_PROTOCOL 1
+#define KC_NODE_FORMAT	 1
+
+/* Where things stand on a host. */
+#define KC_NODE_STATE  "/var/lib/kubecdn"
+#define KC_NODE_BLOBS  "/var/lib/kubecdn/blobs"
+#define KC_NODE_MARKER "/var/lib/kubecdn/marker.json"
+#define KC_NODE_RUN    "/run/kubecdn"
+#define KC_NODE_AGENT  "/opt/kubecdn/bin/kubecdn-node"
+#define KC_NODE_UNIT   "kubecdn-apply"
+#define KC_NODE_BIN    "/opt/kubecdn/bin"
+
+/* Exit codes of the agent beside 0 and 1. */
+#define KC_NODE_EXIT_USAGE   64
+#define KC_NODE_EXIT_FENCED  75 /* a newer operator holds this host */
+#define KC_NODE_EXIT_FOREIGN 76 /* the host belongs to another cluster */
+
+#endif
