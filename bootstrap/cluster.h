@@ -1,0 +1,80 @@
+/*
+ * The story of a cluster: spec -> graph -> plan -> apply -> validate.
+ *
+ * These functions are the verbs without their command line: they never print
+ * and never parse flags. A verb first makes a plan and hands it to
+ * io.preview; only when that returns 0 is anything changed.
+ *
+ *	opts + manifest --load--> cluster --model--> graph --kc_plan_make--> plan --preview--> apply
+ */
+#ifndef KC_BOOTSTRAP_CLUSTER_H
+#define KC_BOOTSTRAP_CLUSTER_H
+
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "clouds/cloud.h"
+#include "lib/base/err.h"
+#include "lib/plan/plan.h"
+
+struct kc_cluster_opts {
+	const char *state;	    /* store URL */
+	const char *name;	    /* the cluster's name; NULL: from the manifest or the flags */
+	const char *file;	    /* manifest, "-" for standard input, or NULL */
+	const char *cloud, *region; /* without a manifest */
+	int workers;		    /* --workers N, -1: unset */
+	const char *bundle;	    /* bundle directory; NULL: ~/.cache/kubecdn/bundles/<version> */
+	const char *forget;	    /* --forget HOST, or NULL */
+	const char *confirm;	    /* plan hash that must be met, or NULL */
+	bool force;		    /* pass the gate */
+	bool accept_new_host_keys;
+	int parallelism; /* 0: default */
+	long wait_ms;	 /* how long to wait for a healthy cluster after apply; 0: five minutes */
+	const struct kc_cloud *const *clouds; /* NULL-terminated registry */
+	const char
+		*self_dir; /* directory of the running program: where kubecdn-node is looked for */
+};
+
+struct kc_cluster_io {
+	bool writing; /* false: only the plan is made and shown; no lock is taken */
+	/*
+	 * Called with the complete plan before anything changes: 0 = go on, KC_ECANCELED = stop
+	 * here without error (a preview), other codes stop with err.
+	 */
+	int (*preview)(void *cookie, const json_t *plan, const char *hash, struct kc_err *err);
+	void (*event)(void *cookie, const struct kc_event *ev);
+	/* What the user should know afterwards, a line or a few: what was left where. Optional. */
+	void (*note)(void *cookie, const char *text);
+	/* Phases of the verb ("connect", "plan", "apply", "validate"), for progress and timings. */
+	void (*phase)(void *cookie, const char *name);
+	void *cookie;
+	atomic_bool *cancel;
+};
+
+/* Create, or update towards the manifest or flags. */
+int kc_cluster_create(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
+		      struct kc_err *err);
+/* As create, but the cluster must exist. */
+int kc_cluster_update(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
+		      struct kc_err *err);
+int kc_cluster_delete(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
+		      struct kc_err *err);
+
+/* {"name", "cloud", "region", "kubernetesVersion", "nodes", "state": "ready|incomplete", …} each.
+ */
+int kc_cluster_list(const struct kc_cluster_opts *o, json_t **ret, struct kc_err *err);
+/* The stored manifest with its defaults, plus {"status": {...}}. */
+int kc_cluster_get(const struct kc_cluster_opts *o, json_t **ret, struct kc_err *err);
+/*
+ * {"healthy": bool, "checks": [{"id", "ok", "text"}]}. An unreachable API is an error; an unhealthy
+ * cluster is not (the caller exits 2). Waits up to wait_ms for healthy when that is > 0.
+ */
+int kc_cluster_validate(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
+			json_t **ret, struct kc_err *err);
+/* A kubeconfig document (JSON) with a fresh admin certificate of ttl seconds. */
+int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_glass, json_t **ret,
+			  struct kc_err *err);
+int kc_cluster_unlock(const struct kc_cluster_opts *o, uint64_t fence, struct kc_err *err);
+
+#endif

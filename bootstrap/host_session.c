@@ -1,0 +1,406 @@
+/* One host over SSH: log in, see that the right agent is there, talk to it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bootstrap/hosts_priv.h"
+#include "bootstrap/node/protocol.h"
+#include "lib/base/buf.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+/* Who are we there, may we become root, and which agent is installed. */
+static const char probe_script[] =
+	"u=$(id -u); s=no; [ \"$u\" = 0 ] && s=root; "
+	"[ $s = no ] && sudo -n true >/dev/null 2>&1 && s=sudo; "
+	"h=$(sha256sum " KC_NODE_AGENT " 2>/dev/null | cut -d\" \" -f1); "
+	"echo \"KUBECDN $s ${h:--}\"";
+
+/*
+ * A private directory that programs may be run from. It lives as long as the
+ * connection: when that ends, also because we were killed, so does our input.
+ */
+static const char tmp_script[] = "umask 077; trap \"\" HUP PIPE; "
+				 "for d in /dev/shm /var/tmp \"$HOME\"; do "
+				 "t=$(mktemp -d \"$d/.kubecdn.XXXXXX\" 2>/dev/null) || continue; "
+				 "echo exit 0 >\"$t/x\"; chmod 700 \"$t/x\"; "
+				 "if sh -c \"exec $t/x\" >/dev/null 2>&1; then rm -f \"$t/x\"; "
+				 "echo \"KUBECDN $t\"; cat >/dev/null; "
+				 "rm -rf \"$t\" || { sleep 1; rm -rf \"$t\"; }; exit 0; fi; "
+				 "rm -rf \"$t\"; done; exit 1";
+
+/* The words of the "KUBECDN …" line: a login shell may print before it. Owned, or NULL. */
+static char *words_of(const char *out)
+{
+	const char *line = strstr(out, "KUBECDN ");
+
+	line = line ? line + strlen("KUBECDN ") : NULL;
+	return line ? xstrndup(line, strcspn(line, "\r\n")) : NULL;
+}
+
+static int run_script(struct kc_ssh *ssh, const char *script, char **ret_words, struct kc_err *err)
+{
+	_cleanup_free_ char *quoted = kc_ssh_quote(script), *command = NULL, *out = NULL;
+	int r;
+
+	command = xasprintf("sh -c %s", quoted);
+	r = kc_ssh_run(ssh, command, &out, err);
+	if (r < 0)
+		return r;
+	*ret_words = words_of(out);
+	return *ret_words
+		       ? 0
+		       : kc_fail(err, KC_EFAIL, "%s: the login shell does not run sh -c commands",
+				 kc_ssh_name(ssh));
+}
+
+static int make_tmp(struct kc_ssh *ssh, char **ret_dir, struct kc_err *err)
+{
+	_cleanup_free_ char *quoted = kc_ssh_quote(tmp_script), *out = NULL;
+	_cleanup_free_ char *command = xasprintf("sh -c %s", quoted);
+	int r = kc_ssh_hold(ssh, command, "KUBECDN ", &out, err);
+
+	if (r == 0)
+		*ret_dir = words_of(out);
+	return r;
+}
+
+static int upload_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *err)
+{
+	_cleanup_free_ char *dir = NULL, *remote = NULL;
+	int r;
+
+	r = make_tmp(host->ssh, &dir, err);
+	if (r < 0)
+		return kc_wrap(err,
+			       "%s: no directory to run the agent from (/dev/shm, /var/tmp and the "
+			       "home directory are read-only or noexec)",
+			       kc_ssh_name(host->ssh));
+	remote = xasprintf("%s/kubecdn-node", dir);
+	host->tmp = TAKE(dir);
+	r = kc_ssh_put(host->ssh, h->agent, remote, 0700, err);
+	return r < 0 ? kc_wrap(err, "uploading the node agent") : 0;
+}
+
+static int find_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *err)
+{
+	_cleanup_free_ char *words = NULL;
+	char how[16] = "", sha[80] = "";
+	int r;
+
+	r = run_script(host->ssh, probe_script, &words, err);
+	if (r < 0)
+		return r;
+	if (sscanf(words, "%15s %79s", how, sha) != 2)
+		return kc_fail(err, KC_EFAIL, "%s: odd answer \"%s\"", kc_ssh_name(host->ssh),
+			       words);
+	if (streq(how, "no"))
+		return kc_fail(err, KC_EAUTH,
+			       "%s: not root, and sudo needs a password or is not there; log in as "
+			       "root or allow passwordless sudo for this user",
+			       kc_ssh_name(host->ssh));
+	if (!streq(sha, h->agent_sha256)) {
+		r = upload_agent(h, host, err);
+		if (r < 0)
+			return r;
+	}
+	host->agent = xasprintf("%s%s%s", streq(how, "sudo") ? "sudo -n " : "",
+				host->tmp ? host->tmp : KC_NODE_BIN, "/kubecdn-node");
+	return 0;
+}
+
+/* Asked by the session for as long as it lives, so it must not look at a task. */
+static bool host_canceled(void *cookie)
+{
+	const struct kc_hosts *h = cookie;
+
+	return h->cancel && atomic_load(h->cancel) && !h->closing;
+}
+
+/* "user@host:port" in parts of text, which is changed and must outlive target. */
+static void parse_bastion(char *text, struct kc_ssh_target *target)
+{
+	char *at = strrchr(text, '@'), *host = at ? at + 1 : text, *colon = strrchr(host, ':');
+
+	if (at)
+		*at = '\0';
+	if (colon)
+		*colon = '\0';
+	target->user = at ? text : "root";
+	target->host = host;
+	target->port = colon ? atoi(colon + 1) : 22;
+}
+
+static int connect_host(struct kc_hosts *h, const json_t *ssh, struct kc_ssh **ret,
+			struct kc_err *err)
+{
+	_cleanup_free_ char *identity = NULL, *via = xstrdup(kc_json_get_str(ssh, "bastion", ""));
+	struct kc_ssh_target bastion;
+	const char *file = kc_json_get_str(ssh, "identityFile", ""),
+		   *key = kc_json_get_str(ssh, "hostKey", "");
+	struct kc_ssh_target target = {
+		.host = kc_json_get_str(ssh, "host", NULL),
+		.port = (int)kc_json_get_int(ssh, "port", 22),
+		.user = kc_json_get_str(ssh, "user", "root"),
+		.host_key = *key ? key : NULL,
+		.accept_new = h->accept_new_host_keys,
+		.canceled = host_canceled,
+		.cookie = h,
+	};
+
+	if (!target.host || !*target.host)
+		return kc_fail(err, KC_EINVAL, "no address to reach the host at");
+	if (*file) {
+		identity = kc_expand_home(file);
+		target.identity_file = identity;
+	}
+	if (*via) {
+		bastion = target;
+		bastion.host_key = NULL; /* that is the host's; known_hosts has this one */
+		parse_bastion(via, &bastion);
+		target.bastion = &bastion;
+	}
+	return kc_ssh_open(&target, ret, err);
+}
+
+int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
+	      struct kc_host **ret, struct kc_err *err)
+{
+	struct kc_host *host;
+	int r;
+
+	pthread_mutex_lock(&h->lock);
+	for (host = h->list; host && !streq(host->task, task->id); host = host->next)
+		;
+	pthread_mutex_unlock(&h->lock);
+	if (host) {
+		*ret = host;
+		return 0;
+	}
+	host = xcalloc(1, sizeof(*host));
+	r = connect_host(h, ssh, &host->ssh, err);
+	if (r == 0)
+		r = find_agent(h, host, err);
+	if (r < 0) {
+		host_close(host);
+		return r;
+	}
+	host->task = xstrdup(task->id);
+	pthread_mutex_lock(&h->lock);
+	host->next = h->list;
+	h->list = host;
+	pthread_mutex_unlock(&h->lock);
+	*ret = host;
+	return 0;
+}
+
+void host_close(struct kc_host *host)
+{
+	kc_ssh_close(host->ssh);
+	free(host->task);
+	free(host->tmp);
+	free(host->agent);
+	free(host);
+}
+
+void host_forget(struct kc_hosts *h, struct kc_host *host)
+{
+	pthread_mutex_lock(&h->lock);
+	for (struct kc_host **p = &h->list; *p; p = &(*p)->next)
+		if (*p == host) {
+			*p = host->next;
+			break;
+		}
+	pthread_mutex_unlock(&h->lock);
+	host_close(host);
+}
+
+/* Standard output, split into lines as it comes; lines that are no JSON objects are a shell's
+ * noise. */
+struct lines {
+	struct kc_buf buf;
+	const struct kc_task *task;
+	json_t *last;	     /* the newest line that is not an event */
+	struct kc_err error; /* from a line {"error": …} */
+	bool failed;
+};
+
+static void take_line(struct lines *l, const char *text, size_t len)
+{
+	json_auto_t *v = NULL;
+	const char *error;
+
+	if (len == 0 || text[0] != '{' || kc_json_parse(text, len, "agent", &v, NULL) < 0)
+		return;
+	error = kc_json_get_str(v, "error", NULL);
+	if (error) {
+		l->failed = true;
+		kc_fail(&l->error, (int)kc_json_get_int(v, "code", KC_EFAIL), "%s", error);
+	} else if (json_object_get(v, "event")) {
+		if (l->task->progress)
+			l->task->progress(l->task, v);
+	} else {
+		json_decref(l->last);
+		l->last = TAKE(v);
+	}
+}
+
+static int on_output(void *cookie, const char *data, size_t len, struct kc_err *err)
+{
+	struct lines *l = cookie;
+	char *start, *nl;
+	int r = kc_buf_add(&l->buf, data, len, err);
+
+	if (r < 0)
+		return r;
+	start = l->buf.data;
+	while ((nl = memchr(start, '\n', (size_t)(l->buf.data + l->buf.len - start)))) {
+		take_line(l, start, (size_t)(nl - start));
+		start = nl + 1;
+	}
+	l->buf.len -= (size_t)(start - l->buf.data);
+	memmove(l->buf.data, start, l->buf.len);
+	return 0;
+}
+
+static int last_words(struct kc_host *host, const char *verb, int code, struct kc_err *err)
+{
+	_cleanup_free_ char *text = xstrdup(kc_ssh_stderr(host->ssh));
+	char *nl;
+	size_t n = strlen(text);
+
+	while (n && (text[n - 1] == '\n' || text[n - 1] == '\r'))
+		text[--n] = '\0';
+	nl = strrchr(text, '\n');
+	return kc_fail(err,
+		       code == KC_NODE_EXIT_FENCED || code == KC_NODE_EXIT_FOREIGN ? KC_ECONFLICT
+										   : KC_EFAIL,
+		       "%s: the agent's %s ended with exit code %d%s%s", kc_ssh_name(host->ssh),
+		       verb, code, *text ? ": " : "", nl ? nl + 1 : text);
+}
+
+static int run_agent(struct kc_host *host, struct lines *l, const char *verb,
+		     const json_t *envelope, struct kc_err *err)
+{
+	_cleanup_free_ char *command = xasprintf("%s %s", host->agent, verb);
+	_cleanup_wiped_ char *input = kc_json_text(envelope);
+	int code = 0, r;
+	struct kc_ssh_exec exec = {
+		.command = command,
+		.input = input,
+		.input_len = strlen(input),
+		.out = on_output,
+		.cookie = l,
+		.idle_ms = 300000,
+	};
+
+	r = kc_ssh_exec(host->ssh, &exec, &code, err);
+	if (r < 0)
+		return r;
+	if (l->failed) {
+		*err = l->error;
+		return kc_wrap(err, "%s", kc_ssh_name(host->ssh));
+	}
+	return code ? last_words(host, verb, code, err) : 0;
+}
+
+int host_call(struct kc_host *host, const struct kc_task *task, const char *verb,
+	      const json_t *envelope, json_t **ret, struct kc_err *err)
+{
+	struct lines l = { .task = task };
+	int r = run_agent(host, &l, verb, envelope, err);
+
+	kc_buf_done(&l.buf);
+	if (r == 0 && !l.last)
+		r = kc_fail(err, KC_EFAIL, "%s: the agent's %s gave no answer",
+			    kc_ssh_name(host->ssh), verb);
+	if (r == 0)
+		*ret = TAKE(l.last);
+	json_decref(l.last);
+	return r;
+}
+
+int host_converge(struct kc_host *host, const struct kc_task *task, const char *verb,
+		  const json_t *envelope, struct kc_err *err)
+{
+	json_auto_t *result = NULL;
+
+	return host_call(host, task, verb, envelope, &result, err);
+}
+
+/* The files to send, one after the other, each behind its header line. */
+struct sender {
+	struct kc_hosts *hosts;
+	const json_t *blobs;
+	size_t next;
+	int fd;
+	uint64_t left; /* bytes of the open file */
+};
+
+static int open_blob(struct sender *s, const char *sha256, uint64_t *ret_size, struct kc_err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat st;
+	int r = 0;
+
+	if (streq(sha256, s->hosts->agent_blob_sha256))
+		path = xstrdup(s->hosts->agent_blob);
+	else
+		r = kc_bundle_blob(s->hosts->bundle, sha256, &path, err);
+	if (r < 0)
+		return r;
+	s->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->fd < 0 || fstat(s->fd, &st) < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+static ssize_t feed_blobs(void *cookie, void *buf, size_t size, struct kc_err *err)
+{
+	struct sender *s = cookie;
+	const char *sha256;
+	ssize_t n;
+	int r;
+
+	if (s->left == 0) {
+		kc_closep(&s->fd);
+		sha256 = json_string_value(json_array_get(s->blobs, s->next++));
+		if (!sha256)
+			return 0;
+		r = open_blob(s, sha256, &s->left, err);
+		if (r < 0)
+			return r;
+		return snprintf(buf, size, "{\"sha256\":\"%s\",\"size\":%llu}\n", sha256,
+				(unsigned long long)s->left);
+	}
+	n = read(s->fd, buf, size < s->left ? size : (size_t)s->left);
+	if (n <= 0)
+		return kc_fail_errno(err, n < 0 ? errno : EIO, "reading a blob");
+	s->left -= (uint64_t)n;
+	return n;
+}
+
+int host_send_blobs(struct kc_hosts *h, struct kc_host *host, const struct kc_task *task,
+		    const json_t *blobs, struct kc_err *err)
+{
+	_cleanup_free_ char *command = xasprintf("%s recv", host->agent);
+	struct sender s = { .hosts = h, .blobs = blobs, .fd = -1 };
+	struct kc_ssh_exec exec = {
+		.command = command, .feed = feed_blobs, .cookie = &s, .idle_ms = 300000
+	};
+	int code = 0, r;
+
+	if (json_array_size(blobs) == 0)
+		return 0;
+	r = kc_ssh_exec(host->ssh, &exec, &code, err);
+	kc_closep(&s.fd);
+	if (r == 0 && code)
+		r = last_words(host, "recv", code, err);
+	return r < 0 ? kc_wrap(err, "sending %zu blobs", json_array_size(blobs)) : 0;
+}

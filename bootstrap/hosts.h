@@ -1,0 +1,54 @@
+/*
+ * Hosts over SSH: the kind "node". One task a host; the node agent there runs the
+ * same engine, so a node's plan is the agent's plan, nested.
+ *
+ *   find    connect, see that the agent is there, `plan`   -> actual {plan, facts, checks, blobs,
+ * …} apply   `csr` -> certificates signed here -> `recv` missing blobs -> `apply` remove  `reset`:
+ * the host is as it was before
+ *
+ * want: {"spec": SHA-256 of the NodeSpec, "node": {name, address, …}, "ssh": {host, user, port,
+ * identityFile, hostKey, …}}; the specs themselves are in the context, so that records stay small.
+ * Outputs: {"address", "ssh"}; ssh is how delete finds the host with nothing but the
+ * record.
+ *
+ * A session is opened once a run and kept until kc_hosts_done(); the engine
+ * never runs two calls of one task at a time, so a session has one user.
+ */
+#ifndef KC_BOOTSTRAP_HOSTS_H
+#define KC_BOOTSTRAP_HOSTS_H
+
+#include <jansson.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "bootstrap/bundle/bundle.h"
+#include "bootstrap/secrets.h"
+#include "lib/base/err.h"
+#include "lib/plan/kind.h"
+
+struct kc_host;
+
+struct kc_hosts {
+	struct kc_secrets *secrets;
+	const char *cluster;		/* its name */
+	const json_t *specs;		/* {sha256: NodeSpec}; NULL: reset only */
+	const struct kc_bundle *bundle; /* or NULL: reset only */
+	const char *agent;		/* path of the kubecdn-node to bring */
+	char agent_sha256[65];
+	const char *agent_blob; /* the same, compressed, for recv; or NULL: reset only */
+	char agent_blob_sha256[65];
+	bool accept_new_host_keys;
+	const atomic_bool *cancel; /* stops long calls; or NULL */
+	bool closing;		   /* tidying up goes on after a cancel */
+	pthread_mutex_t lock;	   /* of the list */
+	struct kc_host *list;
+};
+
+void kc_hosts_init(struct kc_hosts *h);
+/* Closes every session and removes what was uploaded for it. */
+void kc_hosts_done(struct kc_hosts *h);
+/* The provider "ssh", 32 hosts at a time. h must outlive it. */
+struct kc_provider kc_hosts_provider(struct kc_hosts *h);
+
+#endif

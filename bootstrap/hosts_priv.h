@@ -1,0 +1,37 @@
+/* Between hosts.c (the kind), host_session.c (SSH and the agent) and host_certs.c (signing). */
+#ifndef KC_BOOTSTRAP_HOSTS_PRIV_H
+#define KC_BOOTSTRAP_HOSTS_PRIV_H
+
+#include "bootstrap/hosts.h"
+#include "lib/net/ssh.h"
+
+struct kc_host {
+	char *task; /* id of its task */
+	struct kc_ssh *ssh;
+	char *tmp;   /* directory of an uploaded agent, or NULL: the installed one is the same */
+	char *agent; /* command prefix: "sudo -n /opt/kubecdn/bin/kubecdn-node" */
+	struct kc_host *next;
+};
+
+/* The open session of a task's host; ssh is want.ssh or the recorded one. */
+int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
+	      struct kc_host **ret, struct kc_err *err);
+/* Drop a session that an error made useless. */
+void host_forget(struct kc_hosts *h, struct kc_host *host);
+void host_close(struct kc_host *host);
+
+/* Run one verb of the agent with an envelope; its JSON answer. */
+int host_call(struct kc_host *host, const struct kc_task *task, const char *verb,
+	      const json_t *envelope, json_t **ret, struct kc_err *err);
+/* apply and reset: events go to the task's progress as they come. */
+int host_converge(struct kc_host *host, const struct kc_task *task, const char *verb,
+		  const json_t *envelope, struct kc_err *err);
+/* Send blobs (an array of SHA-256 of compressed bytes) to the agent. */
+int host_send_blobs(struct kc_hosts *h, struct kc_host *host, const struct kc_task *task,
+		    const json_t *blobs, struct kc_err *err);
+
+/* Sign what the agent asks for, checked against the spec and the inventory. {task id: PEM} */
+int host_sign(struct kc_hosts *h, const json_t *spec, const json_t *node, const json_t *csrs,
+	      json_t **ret_certs, struct kc_err *err);
+
+#endif

@@ -1,0 +1,202 @@
+/* From a manifest's text to a checked document with its defaults. */
+#include "bootstrap/schema.h"
+
+#include "bootstrap/schema_priv.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/codec/yaml.h"
+
+#define CONTROL_PLANE_TAINT "node-role.kubernetes.io/control-plane:NoSchedule"
+
+/* Kinds of the design that are not built yet: named, so that the message can say so. */
+static const char *const future_kinds[] = { "Fleet",	      "TrafficPolicy", "PropagationPolicy",
+					    "OverridePolicy", "Drill",	       "RegionScaler" };
+
+static struct kc_cluster_limits with_defaults(const struct kc_cluster_limits *limits)
+{
+	static const char *const versions[] = { "1.37.2", NULL };
+	static const char *const addons[] = { "coredns", "flannel", NULL };
+	static const char *const unsupported[] = { "registries", "proxy", "extraCAs", NULL };
+	struct kc_cluster_limits l = limits ? *limits : (struct kc_cluster_limits){ 0 };
+
+	if (!l.versions)
+		l.versions = versions;
+	if (!l.addons)
+		l.addons = addons;
+	if (!l.unsupported)
+		l.unsupported = unsupported;
+	return l;
+}
+
+/* Defaults that depend on other fields; doc is the validated copy. */
+static void derive(json_t *doc, const struct kc_cluster_limits *limits)
+{
+	json_t *spec = json_object_get(doc, "spec"), *v;
+	const char *const lists[] = { "hosts", "instanceGroups" };
+	size_t i;
+
+	if (!json_object_get(spec, "kubernetesVersion"))
+		json_object_set_new(spec, "kubernetesVersion", json_string(limits->versions[0]));
+	for (size_t k = 0; k < ARRAY_SIZE(lists); k++)
+		json_array_foreach(json_object_get(spec, lists[k]), i, v) {
+			bool cp = streq(kc_json_get_str(v, "role", ""), "control-plane");
+
+			if (json_object_get(v, "taints"))
+				continue;
+			json_object_set_new(v, "taints",
+					    cp ? kc_pack("[s]", CONTROL_PLANE_TAINT)
+					       : json_array());
+		}
+	json_array_foreach(json_object_get(spec, "instanceGroups"), i, v)
+		if (!json_object_get(v, "maxSize"))
+			json_object_set(v, "maxSize", json_object_get(v, "minSize"));
+}
+
+static int check(const json_t *doc, const struct kc_cluster_limits *limits, struct kc_report *rep,
+		 json_t **ret, struct kc_err *err)
+{
+	struct kc_cluster_limits l = with_defaults(limits);
+	json_auto_t *full = NULL;
+	int r;
+
+	r = kc_spec_validate(kc_cluster_kind.fields, doc, rep, &full, err);
+	if (r < 0)
+		return r;
+	derive(full, &l);
+	kc_cluster_cross(full, &l, rep);
+	kc_cluster_cross_addr(full, rep);
+	r = kc_report_result(rep, err);
+	if (r < 0)
+		return r;
+	*ret = TAKE(full);
+	return 0;
+}
+
+static bool is_future_kind(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(future_kinds); i++)
+		if (streq(future_kinds[i], kind))
+			return true;
+	return false;
+}
+
+/*
+ * Is this document a Cluster? Other kinds are reported; one without a kind counts as a Cluster,
+ * so that validation says what is missing.
+ */
+static bool is_cluster(const json_t *doc, struct kc_report *rep)
+{
+	const char *kind = json_string_value(json_object_get(doc, "kind"));
+	const char *const known[] = { "Cluster" };
+
+	if (!kind || streq(kind, "Cluster"))
+		return true;
+	if (is_future_kind(kind))
+		kc_report_value(rep, "/kind",
+				"%s is not available in this version yet; it knows Cluster", kind);
+	else if (kc_nearest(kind, known, 1))
+		kc_report_value(rep, "/kind", "no kind \"%.60s\"; did you mean \"Cluster\"?", kind);
+	else
+		kc_report_value(rep, "/kind", "no kind \"%.60s\"; this version knows Cluster",
+				kind);
+	return false;
+}
+
+/* Find the one Cluster; everything else in the stream is an error. */
+static int choose(const struct kc_yaml *y, struct kc_report *rep, json_t **ret, struct kc_err *err)
+{
+	json_t *found = NULL;
+	size_t at = 0;
+	int r;
+
+	for (size_t i = 0; i < kc_yaml_count(y); i++) {
+		json_t *doc = kc_yaml_value(y, i);
+
+		rep->doc = i;
+		if (json_is_null(doc) || !is_cluster(doc, rep))
+			continue;
+		if (found)
+			kc_report_value(rep, "",
+					"a second Cluster; put each one into its own file");
+		else
+			at = i;
+		found = doc;
+	}
+	r = kc_report_result(rep, err);
+	if (r < 0)
+		return r;
+	if (!found) {
+		kc_report_value(rep, "", "no Cluster in this file; give one with kind: Cluster");
+		return kc_report_result(rep, err);
+	}
+	rep->doc = at;
+	*ret = found;
+	return 0;
+}
+
+static void hand_over(const struct kc_report *rep, const struct kc_err *err, struct kc_buf *errors)
+{
+	if (!errors)
+		return;
+	if (rep->n)
+		kc_buf_puts(errors, kc_buf_get(&rep->lines));
+	else
+		kc_buf_printf(errors, "%s\n", err->msg);
+	if (rep->n > KC_REPORT_MAX)
+		kc_buf_printf(errors, KC_ERR_MORE "\n", rep->n - KC_REPORT_MAX);
+}
+
+int kc_cluster_load(const char *file, const char *text, size_t len,
+		    const struct kc_cluster_limits *limits, json_t **ret_cluster,
+		    struct kc_buf *errors, struct kc_err *err)
+{
+	_cleanup_(kc_yaml_freep) struct kc_yaml *y = NULL;
+	_cleanup_report_ struct kc_report rep = { 0 };
+	struct kc_err local;
+	json_t *doc = NULL;
+	int r;
+
+	if (!err)
+		err = &local;
+	r = kc_yaml_parse(file, text, len, &y, err);
+	if (r == 0) {
+		rep.yaml = y;
+		r = choose(y, &rep, &doc, err);
+	}
+	if (r == 0)
+		r = check(doc, limits, &rep, ret_cluster, err);
+	if (r < 0)
+		hand_over(&rep, err, errors);
+	return r;
+}
+
+int kc_cluster_check(const json_t *cluster, const struct kc_cluster_limits *limits,
+		     json_t **ret_cluster, struct kc_buf *errors, struct kc_err *err)
+{
+	_cleanup_report_ struct kc_report rep = { 0 };
+	struct kc_err local;
+	int r;
+
+	if (!err)
+		err = &local;
+	r = check(cluster, limits, &rep, ret_cluster, err);
+	if (r < 0)
+		hand_over(&rep, err, errors);
+	return r;
+}
+
+int kc_cluster_check_update(const json_t *old, const json_t *new, struct kc_buf *errors,
+			    struct kc_err *err)
+{
+	_cleanup_report_ struct kc_report rep = { 0 };
+	struct kc_err local;
+	int r;
+
+	if (!err)
+		err = &local;
+	kc_spec_check_update(kc_cluster_kind.fields, old, new, &rep);
+	r = kc_report_result(&rep, err);
+	if (r < 0)
+		hand_over(&rep, err, errors);
+	return r;
+}

@@ -1,0 +1,385 @@
+#include "bootstrap/session.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "bootstrap/schema.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/codec/yaml.h"
+#include "lib/crypto/hash.h"
+
+enum { MANIFEST_MAX = 1 << 20 };
+static const char no_uid[] = "00000000000000000000000000000000";
+
+void session_phase(struct session *s, const char *name)
+{
+	if (s->io && s->io->phase)
+		s->io->phase(s->io->cookie, name);
+}
+
+static int set_name(struct session *s, const char *name, struct kc_err *err)
+{
+	if (!kc_is_dns_label(name))
+		return kc_fail(err, KC_EINVAL,
+			       "\"%s\" is no cluster name; use lower-case letters, digits and "
+			       "dashes, at most 63",
+			       name);
+	free(s->name);
+	free(s->prefix);
+	s->name = xstrdup(name);
+	s->prefix = xasprintf("clusters/%s", name);
+	return 0;
+}
+
+int session_open(struct session *s, const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
+		 struct kc_err *err)
+{
+	int r;
+
+	memset(s, 0, sizeof(*s));
+	s->o = o;
+	s->io = io;
+	kc_hosts_init(&s->hosts);
+	s->cache = kc_cache_dir();
+	r = kc_store_open(o->state, &s->store, err);
+	if (r < 0)
+		return r;
+	return o->name ? set_name(s, o->name, err) : 0;
+}
+
+void session_close(struct session *s)
+{
+	kc_plan_free(s->plan);
+	kc_hosts_done(&s->hosts);
+	kc_kube_ctx_free(s->kube);
+	if (s->cloud_open)
+		s->cloud->close(&s->cloud_provider);
+	kc_state_close(s->state);
+	kc_lock_release(s->lock);
+	kc_bundle_close(s->bundle);
+	kc_store_close(s->store);
+	json_decref(s->cluster);
+	json_decref(s->agent);
+	json_decref(s->tasks);
+	json_decref(s->specs);
+	free(s->name);
+	free(s->prefix);
+	free(s->uid);
+	free(s->cache);
+	free(s->agent_path);
+	free(s->agent_blob);
+	memset(s, 0, sizeof(*s));
+}
+
+int session_cloud(const struct session *s, const char *name, const struct kc_cloud **ret,
+		  struct kc_err *err)
+{
+	for (const struct kc_cloud *const *c = s->o->clouds; *c; c++)
+		if (streq((*c)->name, name)) {
+			*ret = *c;
+			return 0;
+		}
+	return kc_fail(err, KC_EINVAL,
+		       "cloud \"%s\" is not in this build; `kubecdn cluster create --help` "
+		       "lists those that are",
+		       name);
+}
+
+static int read_manifest(const char *file, char **ret, size_t *ret_len, struct kc_err *err)
+{
+	if (!streq(file, "-"))
+		return kc_file_read(file, MANIFEST_MAX, ret, ret_len, err);
+	return kc_file_read("/dev/stdin", MANIFEST_MAX, ret, ret_len, err);
+}
+
+/* All problems, a line each, as one error. */
+static int all_lines(struct kc_buf *lines, struct kc_err *err)
+{
+	return lines->len ? kc_fail_lines(err, KC_EINVAL, kc_buf_get(lines)) : KC_EINVAL;
+}
+
+/* The names of the clouds in this build, NULL-terminated; borrowed. */
+static const char **cloud_names(const struct session *s)
+{
+	const char **names;
+	size_t n = 0;
+
+	while (s->o->clouds[n])
+		n++;
+	names = xcalloc(n + 1, sizeof(*names));
+	for (size_t i = 0; i < n; i++)
+		names[i] = s->o->clouds[i]->name;
+	return names;
+}
+
+static int load_text(struct session *s, const char *file, const char *text, size_t len,
+		     struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	_cleanup_free_ const char **clouds = cloud_names(s);
+	const struct kc_cluster_limits limits = { .clouds = clouds };
+	int r = kc_cluster_load(file, text, len, &limits, &s->cluster, &lines, err);
+
+	return r < 0 ? all_lines(&lines, err) : 0;
+}
+
+static int load_file(struct session *s, struct kc_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *name;
+	size_t len;
+	int r;
+
+	r = read_manifest(s->o->file, &text, &len, err);
+	if (r == 0)
+		r = load_text(s, streq(s->o->file, "-") ? "<stdin>" : s->o->file, text, len, err);
+	if (r < 0)
+		return r;
+	name = kc_json_get_str(json_object_get(s->cluster, "metadata"), "name", "");
+	if (s->name && !streq(s->name, name))
+		return kc_fail(err, KC_EINVAL, "%s: the cluster is named \"%s\", not \"%s\"",
+			       s->o->file, name, s->name);
+	return set_name(s, name, err);
+}
+
+static int load_flags(struct session *s, struct kc_err *err)
+{
+	const struct kc_cloud *cloud;
+	json_t *spec = NULL;
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	_cleanup_free_ char *name = NULL;
+	json_auto_t *doc = NULL;
+	int r;
+
+	r = session_cloud(s, s->o->cloud, &cloud, err);
+	if (r < 0)
+		return r;
+	if (!cloud->defaults)
+		return kc_fail(err, KC_EINVAL, "--cloud %s needs a manifest: -f FILE", cloud->name);
+	r = cloud->defaults(s->o->region, s->o->workers, &spec, err);
+	if (r < 0)
+		return r;
+	name = s->name	      ? xstrdup(s->name)
+	       : s->o->region ? xasprintf("%s-%s", cloud->name, s->o->region)
+			      : xstrdup(cloud->name);
+	doc = kc_pack("{s:s, s:s, s:{s:s}, s:o}", "apiVersion", "kubecdn.io/v1alpha1", "kind",
+		      "Cluster", "metadata", "name", name, "spec", spec);
+	r = kc_cluster_check(doc, NULL, &s->cluster, &lines, err);
+	return r < 0 ? all_lines(&lines, err) : set_name(s, name, err);
+}
+
+/* What may not change once the cluster exists is refused by name. */
+static int check_update(struct session *s, struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	json_auto_t *old = NULL;
+	struct kc_err why;
+	int r = session_stored(s, &old, &why);
+
+	if (r < 0) /* nothing stored yet: a create */
+		return 0;
+	r = kc_cluster_check_update(old, s->cluster, &lines, err);
+	return r < 0 ? all_lines(&lines, err) : 0;
+}
+
+int session_load(struct session *s, struct kc_err *err)
+{
+	int r;
+
+	if (s->o->file || s->o->cloud) {
+		r = s->o->file ? load_file(s, err) : load_flags(s, err);
+		return r < 0 ? r : check_update(s, err);
+	}
+	if (s->name)
+		return session_stored(s, &s->cluster, err);
+	return kc_fail(err, KC_EINVAL, "which cluster? give -f FILE, --cloud NAME or a name");
+}
+
+/* "; there are a, b" for messages, or "; there are none". Owned. */
+static char *known_names(struct session *s)
+{
+	_cleanup_buf_ struct kc_buf text = { 0 };
+	json_auto_t *keys = NULL;
+	const json_t *key;
+	size_t i;
+
+	if (kc_store_list(s->store, "clusters/", &keys, NULL) == 0)
+		json_array_foreach(keys, i, key) {
+			const char *k = json_string_value(key) + strlen("clusters/");
+
+			if (kc_endswith(k, "/cluster.json"))
+				kc_buf_printf(&text, "%s%.*s", text.len ? ", " : "",
+					      (int)strcspn(k, "/"), k);
+		}
+	return text.len ? xasprintf("there are: %s", kc_buf_get(&text))
+			: xstrdup("there are none yet");
+}
+
+static int read_identity(struct session *s, struct kc_err *err)
+{
+	_cleanup_free_ char *key = xasprintf("%s/cluster.json", s->prefix);
+	json_auto_t *id = NULL;
+	const char *uid;
+	int r;
+
+	r = kc_store_get_json(s->store, key, CLUSTER_FORMAT, &id, NULL, err);
+	if (r == 0)
+		r = kc_json_str(id, key, "uid", &uid, err);
+	if (r < 0)
+		return r;
+	free(s->uid);
+	s->uid = xstrdup(uid);
+	s->exists = true;
+	return 0;
+}
+
+int session_stored(struct session *s, json_t **ret_cluster, struct kc_err *err)
+{
+	_cleanup_free_ char *key = xasprintf("%s/spec.yaml", s->prefix), *text = NULL,
+			    *names = NULL;
+	_cleanup_(kc_yaml_freep) struct kc_yaml *yaml = NULL;
+	size_t len;
+	int r;
+
+	r = read_identity(s, err);
+	if (r == KC_ENOTFOUND) {
+		names = known_names(s);
+		return kc_fail(err, KC_ENOTFOUND, "no cluster \"%s\" in %s; %s", s->name,
+			       s->store->url, names);
+	}
+	if (r < 0)
+		return r;
+	r = kc_store_get(s->store, key, &text, &len, NULL, err);
+	/* The uid is minted first: a create that died there left no document. */
+	if (r == KC_ENOTFOUND)
+		return kc_fail(err, r,
+			       "cluster \"%s\" was never created completely; run the create again "
+			       "with its manifest or flags",
+			       s->name);
+	if (r == 0)
+		r = kc_yaml_parse(key, text, len, &yaml, err);
+	if (r == 0)
+		*ret_cluster = json_incref(kc_yaml_value(yaml, 0));
+	return r;
+}
+
+static void mint_uid(struct session *s)
+{
+	unsigned char bytes[16];
+	char uid[33];
+
+	kc_random(bytes, sizeof(bytes));
+	kc_hex(bytes, sizeof(bytes), uid);
+	s->uid = xstrdup(uid);
+}
+
+static int store_identity(struct session *s, struct kc_err *err)
+{
+	_cleanup_free_ char *key = xasprintf("%s/cluster.json", s->prefix);
+	json_auto_t *id = NULL;
+	char now[21];
+
+	kc_time_format(time(NULL), now);
+	id = kc_pack("{s:s, s:s, s:s}", "uid", s->uid, "name", s->name, "created", now);
+	return kc_store_put_json(s->store, key, CLUSTER_FORMAT, id, "", NULL, err);
+}
+
+static int store_document(struct session *s, struct kc_err *err)
+{
+	_cleanup_free_ char *key = xasprintf("%s/spec.yaml", s->prefix);
+	_cleanup_free_ char *text = kc_yaml_text(s->cluster);
+
+	return kc_store_put(s->store, key, text, strlen(text), NULL, NULL, err);
+}
+
+int session_begin(struct session *s, const char *verb, bool writing, struct kc_err *err)
+{
+	_cleanup_free_ char *lock = xasprintf("%s/lock", s->prefix);
+	uint64_t fence = 0;
+	int r = 0;
+
+	s->writing = writing;
+	if (writing) {
+		r = kc_lock_acquire(s->store, lock, verb, &s->lock, err);
+		if (r < 0)
+			return kc_wrap(err, "cluster %s", s->name);
+		fence = kc_lock_fence(s->lock);
+	}
+	r = read_identity(s, err);
+	if (r == KC_ENOTFOUND && writing && !s->deleting) {
+		mint_uid(s); /* stored once the plan is accepted */
+		r = 0;
+	} else if (r == KC_ENOTFOUND) {
+		s->uid = xstrdup(no_uid);
+		r = 0;
+	}
+	s->secrets = (struct kc_secrets){ .store = s->store, .prefix = s->prefix };
+	if (r == 0 && s->exists)
+		r = kc_state_open(s->store, s->prefix, fence, &s->state, err);
+	s->engine.fence = fence;
+	return r;
+}
+
+int session_commit(struct session *s, struct kc_err *err)
+{
+	int r = 0;
+
+	if (s->deleting)
+		return 0;
+	if (!s->exists) {
+		r = store_identity(s, err);
+		s->exists = r == 0;
+		if (r == 0)
+			r = kc_state_open(s->store, s->prefix, s->engine.fence, &s->state, err);
+		s->engine.state = s->state;
+	}
+	return r < 0 ? r : store_document(s, err);
+}
+
+char *session_api_address(struct session *s)
+{
+	const json_t *tasks = s->state ? kc_state_tasks(s->state) : NULL, *task;
+	const char *id, *address = NULL;
+
+	json_object_foreach((json_t *)tasks, id, task) {
+		const json_t *out = json_object_get(task, "outputs");
+
+		if (!streq(kc_json_get_str(task, "kind", ""), "node") ||
+		    !json_object_get(out, "address"))
+			continue;
+		if (streq(kc_json_get_str(kc_json_at(task, "want.node"), "role", ""),
+			  "control-plane"))
+			address = kc_json_get_str(out, "address", NULL);
+	}
+	return xstrdup(address);
+}
+
+int session_kube_conf(void *cookie, struct kc_kube_conf *ret, struct kc_err *err)
+{
+	struct session *s = cookie;
+	_cleanup_free_ char *address = session_api_address(s), *ca = NULL, *cert = NULL;
+	_cleanup_wiped_ char *key = NULL;
+	int r;
+
+	if (!address)
+		return kc_fail(err, KC_EAGAIN, "the control plane's address is not known yet");
+	/* system:masters, because the roles of everybody else are objects that it has to apply. */
+	r = kc_admin_cert(&s->secrets, "kubecdn", "system:masters", 3600, &ca, &cert, &key, err);
+	if (r == KC_ENOTFOUND)
+		return kc_fail(err, KC_EAGAIN, "the cluster's CA was not made yet");
+	if (r < 0)
+		return r;
+	*ret = (struct kc_kube_conf){
+		.server = xasprintf("https://%s:6443", address),
+		.ca_pem = TAKE(ca),
+		.cert_pem = TAKE(cert),
+		.key_pem = TAKE(key),
+	};
+	return 0;
+}

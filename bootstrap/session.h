@@ -1,0 +1,76 @@
+/*
+ * One run of a cluster verb: everything it opens, in the order it opens it.
+ *
+ * Private to bootstrap's cluster*.c. A session is opened for reading (a
+ * preview, get, validate) or for writing (with the lock and a fence); close
+ * undoes it all and accepts a session that was opened half.
+ */
+#ifndef KC_BOOTSTRAP_SESSION_H
+#define KC_BOOTSTRAP_SESSION_H
+
+#include "bootstrap/cluster.h"
+#include "bootstrap/hosts.h"
+#include "bootstrap/secrets.h"
+#include "lib/objects/objects.h"
+#include "lib/plan/state.h"
+#include "lib/store/lock.h"
+
+enum { CLUSTER_FORMAT = 1 };
+
+struct session {
+	const struct kc_cluster_opts *o;
+	const struct kc_cluster_io *io;
+	struct kc_store *store;
+	char *name;
+	char *prefix; /* "clusters/NAME" */
+	char *uid;    /* all zeros in the preview of a new cluster */
+	bool exists;
+	bool writing, deleting;
+	json_t *cluster; /* the wanted document */
+	struct kc_lock *lock;
+	struct kc_state *state;
+	struct kc_bundle *bundle;
+	struct kc_secrets secrets;
+	struct kc_hosts hosts;
+	struct kc_kube_ctx *kube;
+	const struct kc_cloud *cloud;
+	char *cache; /* ~/.cache/kubecdn */
+	char *agent_path, *agent_blob;
+	json_t *agent; /* its blob entry */
+	json_t *tasks, *specs;
+	struct kc_provider cloud_provider, state_provider, ssh_provider, kube_provider;
+	bool cloud_open;
+	const struct kc_provider *providers[5];
+	struct kc_engine engine;
+	struct kc_plan *plan;
+};
+
+/* Open the store and settle the name; the cluster itself may not exist. */
+int session_open(struct session *s, const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
+		 struct kc_err *err);
+void session_close(struct session *s);
+#define _cleanup_session_ _cleanup_(session_close)
+
+/* The document from -f, the flags, or the store; defaulted and checked. */
+int session_load(struct session *s, struct kc_err *err);
+/* Stored document and uid of an existing cluster. KC_ENOTFOUND names the ones there are. */
+int session_stored(struct session *s, json_t **ret_cluster, struct kc_err *err);
+/* Lock, fence, uid (minted if it must be), state. verb: "cluster create". */
+int session_begin(struct session *s, const char *verb, bool writing, struct kc_err *err);
+/* Before the first change: what is new (uid, document) goes into the store, and not earlier, so
+ * that a refused plan leaves nothing. */
+int session_commit(struct session *s, struct kc_err *err);
+/* Bundle, agent, model, providers, engine. */
+int session_graph(struct session *s, struct kc_err *err);
+/* As session_graph(), for delete: no tasks, only what the record needs. */
+int session_empty_graph(struct session *s, struct kc_err *err);
+/* The cloud of this name in the build's registry; borrowed. */
+int session_cloud(const struct session *s, const char *name, const struct kc_cloud **ret,
+		  struct kc_err *err);
+void session_phase(struct session *s, const char *name);
+/* Address of the API server, from the inventory, this run or the record; NULL: not known. Owned. */
+char *session_api_address(struct session *s);
+/* A client with this process's own short-lived certificate. */
+int session_kube_conf(void *cookie, struct kc_kube_conf *ret, struct kc_err *err);
+
+#endif

@@ -1,0 +1,188 @@
+/* The second half of a session: what stands between a document and a plan. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bootstrap/model.h"
+#include "bootstrap/node/protocol.h"
+#include "bootstrap/session.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/codec/zstd.h"
+#include "lib/crypto/hash.h"
+
+static int open_bundle(struct session *s, struct kc_err *err)
+{
+	const char *want = json_string_value(kc_json_at(s->cluster, "spec.kubernetesVersion"));
+	_cleanup_free_ char *dir = s->o->bundle ? xstrdup(s->o->bundle) : NULL;
+	int r = 0;
+
+	if (!dir)
+		r = kc_bundle_default_dir(want, NULL, &dir, err);
+	if (r == 0)
+		r = kc_bundle_open(dir, &s->bundle, err);
+	if (r == KC_ENOTFOUND)
+		return kc_fail(err, r,
+			       "no bundle in %s; make one with `kubecdn bundle build --from "
+			       "gomod`, "
+			       "or name one with --bundle",
+			       dir);
+	if (r < 0)
+		return r;
+	if (want && !streq(want, kc_bundle_version(s->bundle)))
+		return kc_fail(err, KC_EINVAL,
+			       "spec.kubernetesVersion is %s, but the bundle in %s has %s; build "
+			       "or "
+			       "name another bundle, or change the version",
+			       want, dir, kc_bundle_version(s->bundle));
+	return 0;
+}
+
+/* kubecdn-node beside the program, or where a build tree has it. */
+static int locate_agent(struct session *s, struct kc_err *err)
+{
+	static const char *const places[] = { "", "../lib/kubecdn/", "../bootstrap/node/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		_cleanup_free_ char *path =
+			xasprintf("%s/%skubecdn-node", s->o->self_dir, places[i]);
+
+		if (kc_exists(path)) {
+			s->agent_path = TAKE(path);
+			return 0;
+		}
+	}
+	return kc_fail(err, KC_ENOTFOUND,
+		       "no kubecdn-node beside the program in %s; the installation is incomplete",
+		       s->o->self_dir);
+}
+
+/* Aside, then renamed: two runs may do it at once, and one may die. */
+static int compress_agent(struct session *s, struct kc_err *err)
+{
+	_cleanup_free_ char *tmp = xasprintf("%s.%d", s->agent_blob, (int)getpid());
+	int r = kc_zstd_compress_file(s->agent_path, tmp, 9, NULL, err);
+
+	if (r == 0 && rename(tmp, s->agent_blob) < 0)
+		r = kc_fail_errno(err, errno, "%s", s->agent_blob);
+	return r;
+}
+
+/* The agent as a blob: compressed once into the cache, named by the content's hash. */
+static int pack_agent(struct session *s, struct kc_err *err)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/agents", s->cache);
+	char sha[KC_SHA256_HEX], blob_sha[KC_SHA256_HEX];
+	uint64_t size, blob_size;
+	int r;
+
+	r = locate_agent(s, err);
+	if (r == 0)
+		r = kc_sha256_file(s->agent_path, sha, &size, err);
+	if (r == 0)
+		r = kc_mkdir_p(dir, 0755, err);
+	if (r < 0)
+		return r;
+	s->agent_blob = xasprintf("%s/%s.zst", dir, sha);
+	if (!kc_exists(s->agent_blob))
+		r = compress_agent(s, err);
+	if (r == 0)
+		r = kc_sha256_file(s->agent_blob, blob_sha, &blob_size, err);
+	if (r < 0)
+		return r;
+	s->agent = kc_pack("{s:s, s:I, s:s, s:s, s:I}", "sha256", sha, "size", (json_int_t)size,
+			   "mode", "0755", "blob", blob_sha, "blobSize", (json_int_t)blob_size);
+	memcpy(s->hosts.agent_sha256, sha, sizeof(sha));
+	memcpy(s->hosts.agent_blob_sha256, blob_sha, sizeof(blob_sha));
+	s->hosts.agent = s->agent_path;
+	s->hosts.agent_blob = s->agent_blob;
+	return 0;
+}
+
+static int guard(void *cookie, struct kc_err *err)
+{
+	struct session *s = cookie;
+
+	return s->lock ? kc_lock_check(s->lock, err) : 0;
+}
+
+static void forward_event(void *cookie, const struct kc_event *ev)
+{
+	struct session *s = cookie;
+
+	if (s->io && s->io->event)
+		s->io->event(s->io->cookie, ev);
+}
+
+static int set_up_engine(struct session *s, const struct kc_cloud_env *env, struct kc_err *err)
+{
+	size_t n = 0;
+	int r = 0;
+
+	s->state_provider = kc_secrets_provider(&s->secrets);
+	s->providers[n++] = &s->state_provider;
+	s->hosts.secrets = &s->secrets;
+	s->hosts.cluster = s->name;
+	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
+	s->engine.cancel = s->io ? s->io->cancel : NULL;
+	s->hosts.cancel = s->engine.cancel;
+	s->ssh_provider = kc_hosts_provider(&s->hosts);
+	s->providers[n++] = &s->ssh_provider;
+	s->kube = kc_kube_ctx_new(session_kube_conf, s);
+	s->kube_provider = kc_kube_provider(s->kube);
+	s->providers[n++] = &s->kube_provider;
+	if (s->cloud->open) {
+		r = s->cloud->open(env, &s->cloud_provider, err);
+		if (r < 0)
+			return r;
+		s->cloud_open = true;
+		s->providers[n++] = &s->cloud_provider;
+	}
+	s->engine.providers = s->providers;
+	s->engine.owner = s->uid;
+	s->engine.state = s->state;
+	s->engine.threads = s->o->parallelism;
+	s->engine.guard = guard;
+	s->engine.event = forward_event;
+	s->engine.cookie = s;
+	return 0;
+}
+
+static int graph(struct session *s, bool empty, struct kc_err *err)
+{
+	const char *cloud = json_string_value(kc_json_at(s->cluster, "spec.cloud"));
+	struct kc_cloud_env env = { .cluster = s->name, .uid = s->uid, .cache = s->cache };
+	struct kc_model_env model = { .cloud_env = env, .cluster = s->cluster };
+	int r;
+
+	r = session_cloud(s, cloud ? cloud : "", &s->cloud, err);
+	if (r == 0)
+		r = pack_agent(s, err);
+	if (r == 0 && !empty)
+		r = open_bundle(s, err);
+	if (r < 0)
+		return r;
+	if (empty) {
+		s->tasks = json_array();
+	} else {
+		model.cloud = s->cloud;
+		model.bundle = kc_bundle_json(s->bundle);
+		model.agent = s->agent;
+		r = kc_cluster_model(&model, &s->tasks, &s->specs, err);
+		s->hosts.specs = s->specs;
+		s->hosts.bundle = s->bundle;
+	}
+	return r < 0 ? r : set_up_engine(s, &env, err);
+}
+
+int session_graph(struct session *s, struct kc_err *err)
+{
+	return graph(s, false, err);
+}
+
+int session_empty_graph(struct session *s, struct kc_err *err)
+{
+	return graph(s, true, err);
+}

@@ -1,0 +1,228 @@
+#include "bootstrap/validate.h"
+
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/crypto/hash.h"
+
+enum { POLL_MS = 200, KUBECONFIG_TTL = 18 * 3600 };
+
+static void verdict(json_t *checks, const char *id, bool ok, const char *text)
+{
+	json_array_append_new(checks, kc_pack("{s:s, s:b, s:s}", "id", id, "ok", ok, "text", text));
+}
+
+static bool condition(const json_t *object, const char *type)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(kc_json_at(object, "status.conditions"), i, c)
+		if (streq(kc_json_get_str(c, "type", ""), type))
+			return streq(kc_json_get_str(c, "status", ""), "True");
+	return false;
+}
+
+static const char *object_name(const json_t *object)
+{
+	return kc_json_get_str(json_object_get(object, "metadata"), "name", "");
+}
+
+/* One of the API server's own checks; etcd's goes through to the store and back. */
+static int check_ready(struct kc_kube *k, const char *path, const char *id, const char *good,
+		       json_t *checks, struct kc_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	struct kc_err why;
+	int r = kc_kube_raw(k, path, &text, &why);
+
+	if (r < 0 && r != KC_EAGAIN) {
+		*err = why;
+		return r;
+	}
+	verdict(checks, id, r == 0, r == 0 ? good : why.msg);
+	return 0;
+}
+
+/* Every recorded node is registered and Ready. */
+static int check_nodes(struct session *s, struct kc_kube *k, json_t *checks, struct kc_err *err)
+{
+	json_auto_t *items = NULL, *ready = json_object();
+	const json_t *node, *task;
+	const char *id;
+	size_t i;
+	int r = kc_kube_list(k, "/api/v1/nodes", NULL, &items, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(items, i, node)
+		json_object_set_new(ready, object_name(node),
+				    json_boolean(condition(node, "Ready")));
+	json_object_foreach((json_t *)kc_state_tasks(s->state), id, task) {
+		_cleanup_free_ char *check = NULL;
+		const char *name = id + strlen("node/");
+		const json_t *v;
+
+		if (!streq(kc_json_get_str(task, "kind", ""), "node"))
+			continue;
+		v = json_object_get(ready, name);
+		check = xasprintf("node/%s", name);
+		verdict(checks, check, json_is_true(v),
+			json_is_true(v) ? "Ready"
+			: v		? "registered, but not Ready"
+					: "has not joined the cluster");
+	}
+	return 0;
+}
+
+static bool pod_done(const json_t *pod)
+{
+	return streq(kc_json_get_str(json_object_get(pod, "status"), "phase", ""), "Succeeded");
+}
+
+/* All pods of kube-system are Ready, and each addon's workload has the pods it wants. */
+static int check_pods(struct kc_kube *k, json_t *checks, struct kc_err *err)
+{
+	json_auto_t *items = NULL;
+	_cleanup_buf_ struct kc_buf waiting = { 0 };
+	_cleanup_free_ char *text = NULL;
+	const json_t *pod;
+	size_t i, n = 0;
+	int r = kc_kube_list(k, "/api/v1/namespaces/kube-system/pods", NULL, &items, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(items, i, pod)
+		if (!pod_done(pod) && !condition(pod, "Ready"))
+			kc_buf_printf(&waiting, "%s%s", n++ ? ", " : "", object_name(pod));
+	text = n ? xasprintf("%zu of %zu not Ready: %s", n, json_array_size(items),
+			     kc_buf_get(&waiting))
+		 : xasprintf("%zu Ready", json_array_size(items));
+	verdict(checks, "system-pods", n == 0 && json_array_size(items) > 0, text);
+	return 0;
+}
+
+struct workload {
+	const char *path, *id, *want, *have;
+};
+
+static int check_workload(struct kc_kube *k, const struct workload *w, json_t *checks,
+			  struct kc_err *err)
+{
+	json_auto_t *object = NULL;
+	_cleanup_free_ char *text = NULL;
+	int64_t want, have;
+	int r = kc_kube_get(k, w->path, &object, err);
+
+	if (r == KC_ENOTFOUND) {
+		verdict(checks, w->id, false, "not there");
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	want = json_integer_value(kc_json_at(object, w->want));
+	have = json_integer_value(kc_json_at(object, w->have));
+	text = xasprintf("%lld of %lld pods available", (long long)have, (long long)want);
+	verdict(checks, w->id, want > 0 && have >= want, text);
+	return 0;
+}
+
+static int look_once(struct session *s, json_t **ret, struct kc_err *err)
+{
+	static const struct workload workloads[] = {
+		{ "/apis/apps/v1/namespaces/kube-system/daemonsets/flannel", "flannel",
+		  "status.desiredNumberScheduled", "status.numberAvailable" },
+		{ "/apis/apps/v1/namespaces/kube-system/deployments/coredns", "coredns",
+		  "spec.replicas", "status.availableReplicas" },
+	};
+	json_auto_t *checks = json_array();
+	_cleanup_buf_ struct kc_buf bad = { 0 };
+	struct kc_kube *k;
+	const json_t *check;
+	size_t i;
+	int r;
+
+	r = kc_kube_ctx_get(s->kube, &k, err);
+	if (r == 0)
+		r = check_ready(k, "/readyz", "api", "the API server is ready", checks, err);
+	if (r == 0)
+		r = check_ready(k, "/readyz/etcd", "etcd", "answers", checks, err);
+	if (r == 0)
+		r = check_nodes(s, k, checks, err);
+	if (r == 0)
+		r = check_pods(k, checks, err);
+	for (i = 0; r == 0 && i < ARRAY_SIZE(workloads); i++)
+		r = check_workload(k, &workloads[i], checks, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(checks, i, check)
+		if (!kc_json_get_bool(check, "ok", false))
+			kc_buf_printf(&bad, "%s%s: %s", bad.len ? "; " : "",
+				      kc_json_get_str(check, "id", ""),
+				      kc_json_get_str(check, "text", ""));
+	*ret = kc_pack("{s:b, s:s, s:O}", "healthy", bad.len == 0, "summary",
+		       bad.len ? kc_buf_get(&bad) : "healthy", "checks", checks);
+	return 0;
+}
+
+static bool canceled(const struct session *s)
+{
+	return s->io && s->io->cancel && atomic_load(s->io->cancel);
+}
+
+int validate_wait(struct session *s, long wait_ms, json_t **ret, struct kc_err *err)
+{
+	int64_t deadline = kc_now_ms() + wait_ms;
+
+	for (;;) {
+		json_auto_t *report = NULL;
+		int r = look_once(s, &report, err);
+
+		if (r < 0 && (r != KC_EAGAIN || kc_now_ms() >= deadline))
+			return r;
+		if (r == 0 &&
+		    (kc_json_get_bool(report, "healthy", false) || kc_now_ms() >= deadline)) {
+			*ret = TAKE(report);
+			return 0;
+		}
+		if (canceled(s))
+			return kc_fail(err, KC_ECANCELED, "stopped while waiting for cluster %s",
+				       s->name);
+		kc_sleep_ms(POLL_MS);
+	}
+}
+
+static json_t *base64_of(const char *text)
+{
+	_cleanup_wiped_ char *b = kc_base64_encode(text, strlen(text));
+
+	return json_string(b);
+}
+
+int kubeconfig_make(struct session *s, const char *address, long ttl, bool break_glass,
+		    json_t **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *ca = NULL, *cert = NULL;
+	_cleanup_wiped_ char *key = NULL;
+	const char *user = break_glass ? "break-glass" : "admin";
+	const char *port = strchr(address, ':') ? "" : ":6443"; /* spec.api.endpoint may have one */
+	int r;
+
+	r = kc_admin_cert(&s->secrets, break_glass ? "kubecdn:break-glass" : "kubecdn:admin",
+			  break_glass ? "system:masters" : "kubecdn:admins",
+			  ttl ? ttl : KUBECONFIG_TTL, &ca, &cert, &key, err);
+	if (r < 0)
+		return r;
+	*ret = kc_pack("{s:s, s:s, s:[{s:s, s:{s:o, s:o}}], s:[{s:s, s:{s:o, s:o}}], s:[{s:s, "
+		       "s:{s:s, s:s}}], s:s}",
+		       "apiVersion", "v1", "kind", "Config", "clusters", "name", s->name, "cluster",
+		       "server", json_sprintf("https://%s%s", address, port),
+		       "certificate-authority-data", base64_of(ca), "users", "name", user, "user",
+		       "client-certificate-data", base64_of(cert), "client-key-data",
+		       base64_of(key), "contexts", "name", s->name, "context", "cluster", s->name,
+		       "user", user, "current-context", s->name);
+	return 0;
+}
