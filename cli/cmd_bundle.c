@@ -1,0 +1,147 @@
+/* bundle build, verify, list. */
+#include <stdio.h>
+
+#include "bootstrap/bundle/bundle.h"
+#include "cli/cli.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+static const struct kc_opt build_opts[] = {
+	{ "from", .type = KC_OPT_STRING, .meta = "SOURCE", .def = "gomod", .hint = "dir",
+	  .doc = "gomod (compile Go modules), or a directory with a bundle" },
+	{ "kubernetes", .type = KC_OPT_STRING, .meta = "VERSION",
+	  .doc = "Kubernetes version (default: the newest pinned one)" },
+	{ "arch", .type = KC_OPT_ENUM, .choices = (const char *const[]){ "amd64", "arm64", NULL },
+	  .doc = "Architecture (default: this machine's)" },
+	{ "out", .type = KC_OPT_STRING, .meta = "DIR", .hint = "dir",
+	  .doc = "Where to put it (default ~/.cache/kubecdn/bundles/VERSION-ARCH)" },
+	{ "test-images", .type = KC_OPT_FLAG, .doc = "With the images that tests need (busybox)" },
+	{ NULL },
+};
+
+static const struct kc_opt *const build_lists[] = { build_opts, kc_cli_output, NULL };
+static const struct kc_opt *const list_lists[] = { kc_cli_output, NULL };
+
+static void progress(void *cookie, const char *line)
+{
+	kc_ui_note(cookie, "%s", line);
+}
+
+/* The bundle's manifest for -o json, its sizes for people. */
+static int print_bundle(const struct kc_args *args, const char *dir, const char *what,
+			struct kc_err *err)
+{
+	_cleanup_bundle_ struct kc_bundle *bundle = NULL;
+	json_auto_t *result = NULL;
+	int r = kc_bundle_open(dir, &bundle, err);
+
+	if (r < 0)
+		return r;
+	if (kc_cli_wants_text(args)) {
+		printf("Bundle %s is %s: Kubernetes %s, %s.\n", dir, what,
+		       kc_bundle_version(bundle), kc_bundle_arch(bundle));
+		return 0;
+	}
+	result = kc_pack("{s:s, s:s, s:s}", "dir", dir, "kubernetes", kc_bundle_version(bundle),
+			 "arch", kc_bundle_arch(bundle));
+	return kc_cli_print(args, result, err);
+}
+
+static int run_build(const struct kc_args *args, struct kc_err *err)
+{
+	_cleanup_ui_ struct kc_ui *ui = kc_cli_ui(args);
+	_cleanup_free_ char *dir = NULL;
+	struct kc_bundle_build build = {
+		.from = kc_args_str(args, "from"),
+		.kubernetes = kc_args_str(args, "kubernetes"),
+		.arch = kc_args_str(args, "arch"),
+		.out = kc_args_str(args, "out"),
+		.with_test_images = kc_args_bool(args, "test-images"),
+		.progress = progress,
+		.cookie = ui,
+	};
+	int r = kc_bundle_build(&build, &dir, err);
+
+	if (r < 0)
+		return r;
+	kc_ui_pause(ui);
+	return print_bundle(args, dir, "complete", err);
+}
+
+static int run_verify(const struct kc_args *args, struct kc_err *err)
+{
+	_cleanup_ui_ struct kc_ui *ui = kc_cli_ui(args);
+	_cleanup_free_ char *fallback = NULL;
+	const char *dir = kc_args_pos(args, 0);
+	int r;
+
+	if (!dir) {
+		r = kc_bundle_default_dir(NULL, NULL, &fallback, err);
+		if (r < 0)
+			return r;
+		dir = fallback;
+	}
+	r = kc_bundle_verify(dir, progress, ui, err);
+	if (r < 0)
+		return r;
+	kc_ui_pause(ui);
+	return print_bundle(args, dir, "whole", err);
+}
+
+static int run_list(const struct kc_args *args, struct kc_err *err)
+{
+	static const struct kc_column columns[] = {
+		{ "KUBERNETES", "kubernetes" }, { "ARCH", "arch" },
+		{ "BLOBS", "blobs" },		{ "MB", "mb" },
+		{ "CORE MB", "coreMb" },	{ "DIRECTORY", "dir" },
+		{ "ERROR", "error" },		{ NULL, NULL },
+	};
+	json_auto_t *list = NULL;
+	const json_t *bundles;
+	_cleanup_free_ char *supported = NULL;
+	json_t *b;
+	size_t i;
+	int r = kc_bundle_list(&list, err);
+
+	if (r < 0)
+		return r;
+	if (!kc_cli_wants_text(args))
+		return kc_cli_print(args, list, err);
+	bundles = json_object_get(list, "bundles");
+	json_array_foreach(bundles, i, b) {
+		if (json_object_get(b, "error"))
+			continue;
+		json_object_set_new(b, "mb", json_integer(kc_json_get_int(b, "bytes", 0) >> 20));
+		json_object_set_new(b, "coreMb", json_integer(kc_json_get_int(b, "core", 0) >> 20));
+	}
+	if (json_array_size(bundles))
+		kc_cli_table(bundles, columns);
+	else
+		puts("No bundles yet. To make one: kubecdn bundle build");
+	supported = kc_cli_cell(json_object_get(list, "supported"));
+	printf("Kubernetes versions that can be built: %s\n", supported);
+	return 0;
+}
+
+const struct kc_verb kc_cli_bundle[] = {
+	{ .path = "bundle build",
+	  .summary = "Build a bundle: every program and image a cluster needs",
+	  .description =
+		  "Compiles pinned versions, verified by checksum. What was compiled before is\n"
+		  "kept; a build that was stopped goes on where it was.",
+	  .examples = "kubecdn bundle build\nkubecdn bundle build --from /media/usb/bundle",
+	  .opts = build_lists,
+	  .run = run_build },
+	{ .path = "bundle verify",
+	  .summary = "Hash everything in a bundle",
+	  .positional = "[DIR]",
+	  .max_args = 1,
+	  .opts = list_lists,
+	  .run = run_verify },
+	{ .path = "bundle list",
+	  .aliases = (const char *const[]){ "bundle ls", NULL },
+	  .summary = "List the bundles on this machine and what can be built",
+	  .opts = list_lists,
+	  .run = run_list },
+	{ NULL },
+};

@@ -1,0 +1,208 @@
+/* cluster create, update, delete, unlock: what changes something. */
+#include <stdio.h>
+
+#include "cli/verb.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+static const struct kc_opt preview_opts[] = {
+	{ "yes", 'y', KC_OPT_FLAG, .doc = "Do it; without this flag only a preview is shown" },
+	{ "confirm", .type = KC_OPT_STRING, .meta = "HASH",
+	  .doc = "Do it if the plan still has this hash" },
+	{ "dry-run", .type = KC_OPT_FLAG, .doc = "Preview, even with --yes" },
+	{ "detailed-exitcode", .type = KC_OPT_FLAG,
+	  .doc = "Preview: exit 0 with nothing to do, 2 with changes, 1 on errors" },
+	{ "force", .type = KC_OPT_FLAG, .doc = "Pass the safety gate on large changes" },
+	{ "parallelism", .type = KC_OPT_INT, .meta = "N", .min = 1, .max = 256,
+	  .doc = "Tasks at a time (default: what the providers allow)" },
+	{ NULL },
+};
+
+static const struct kc_opt apply_opts[] = {
+	{ "file", 'f', KC_OPT_STRING, "FILE", .hint = "file",
+	  .doc = "Manifest (YAML or JSON); - reads standard input" },
+	{ "cloud", .type = KC_OPT_STRING, .meta = "CLOUD", .hint = "cloud",
+	  .doc = "Without a manifest: where the machines come from (local, ...)" },
+	{ "region", .type = KC_OPT_STRING, .meta = "REGION",
+	  .doc = "Without a manifest: the region" },
+	{ "workers", .type = KC_OPT_INT, .meta = "N", .min = 0, .max = 5000,
+	  .doc = "Without a manifest: how many workers" },
+	{ "bundle", .type = KC_OPT_STRING, .meta = "DIR", .env = "KUBECDN_BUNDLE", .hint = "dir",
+	  .doc = "Bundle to install from (default: the newest one built)" },
+	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m",
+	  .doc = "How long to wait for a healthy cluster" },
+	{ "accept-new-host-keys", .type = KC_OPT_FLAG,
+	  .doc = "Pin unknown SSH host keys; a changed key is still refused" },
+	{ NULL },
+};
+
+static const struct kc_opt forget_opts[] = {
+	{ "forget", .type = KC_OPT_STRING, .meta = "HOST",
+	  .doc = "Drop an unreachable host from the record without touching it" },
+	{ NULL },
+};
+
+static const struct kc_opt unlock_opts[] = {
+	{ "force", .type = KC_OPT_INT, .meta = "FENCE", .min = 1, .max = 1L << 52,
+	  .doc = "The fence that the lock's error message shows" },
+	{ NULL },
+};
+
+static const struct kc_opt *const create_lists[] = { apply_opts, preview_opts, forget_opts,
+						     kc_cli_output, NULL };
+static const struct kc_opt *const delete_lists[] = { preview_opts, forget_opts, kc_cli_output,
+						     NULL };
+static const struct kc_opt *const unlock_lists[] = { unlock_opts, NULL };
+
+static int preview_exit(const struct kc_verb_run *v)
+{
+	return kc_args_bool(v->args, "detailed-exitcode") && v->pending ? KC_EXIT_PENDING : 0;
+}
+
+/* What went well, how long it took and what to type next. */
+static void print_done(const struct kc_verb_run *v, const char *what, bool kubeconfig)
+{
+	_cleanup_free_ char *name = kc_verb_name(v), *timings = kc_ui_timings(v->ui);
+
+	printf("Cluster%s%s %s (%s).\n", name ? " " : "", name ? name : "", what, timings);
+	if (kubeconfig)
+		printf("To use it:\n"
+		       "  kubecdn cluster export kubeconfig %s --to kubeconfig\n"
+		       "  kubectl --kubeconfig kubeconfig get nodes\n",
+		       name ? name : "NAME");
+}
+
+/* What every verb with a plan ends with: its result as JSON, or a line on what was done. */
+static int finish(struct kc_verb_run *v, int r, const char *what, bool kubeconfig,
+		  struct kc_err *err)
+{
+	kc_ui_phase(v->ui, NULL);
+	kc_ui_pause(v->ui);
+	if (r < 0)
+		return r;
+	if (!kc_cli_wants_text(v->args)) {
+		json_auto_t *result = kc_verb_result(v, v->act);
+
+		r = kc_cli_print(v->args, result, err);
+		if (r < 0)
+			return r;
+	} else if (v->act) {
+		print_done(v, what, kubeconfig);
+	}
+	return v->act ? 0 : preview_exit(v);
+}
+
+static int run_apply(const struct kc_args *args,
+		     int (*fn)(const struct kc_cluster_opts *, const struct kc_cluster_io *,
+			       struct kc_err *),
+		     const char *what, struct kc_err *err)
+{
+	_cleanup_verb_ struct kc_verb_run v = { 0 };
+	int r = kc_verb_begin(&v, args, err);
+
+	if (r != 0)
+		return r;
+	if (!v.opts.name && !v.opts.file && !v.opts.cloud)
+		return kc_cli_usage(err, "which cluster? Give -f FILE, or --cloud CLOUD (try "
+					 "`--cloud local`), or the NAME of an existing one");
+	r = fn(&v.opts, &v.io, err);
+	return finish(&v, r, v.pending ? what : "is up to date", true, err);
+}
+
+static int run_create(const struct kc_args *args, struct kc_err *err)
+{
+	return run_apply(args, kc_cluster_create, "is ready", err);
+}
+
+static int run_update(const struct kc_args *args, struct kc_err *err)
+{
+	return run_apply(args, kc_cluster_update, "is updated", err);
+}
+
+static int run_delete(const struct kc_args *args, struct kc_err *err)
+{
+	_cleanup_verb_ struct kc_verb_run v = { 0 };
+	int r = kc_verb_begin(&v, args, err);
+
+	if (r != 0)
+		return r;
+	r = kc_cluster_delete(&v.opts, &v.io, err);
+	return finish(&v, r, "is deleted", false, err);
+}
+
+static int run_unlock(const struct kc_args *args, struct kc_err *err)
+{
+	_cleanup_verb_ struct kc_verb_run v = { 0 };
+	int r;
+
+	if (!kc_args_given(args, "force"))
+		return kc_cli_usage(err, "--force FENCE is needed: the number in the message that "
+					 "says who holds the lock");
+	/* --force is a number here: kc_verb_begin() would read it as a switch. */
+	v.args = args;
+	r = kc_cli_state(args, &v.state, err);
+	if (r < 0)
+		return r;
+	v.opts = (struct kc_cluster_opts){ .state = v.state,
+					   .name = kc_args_pos(args, 0),
+					   .workers = -1,
+					   .clouds = kc_cli_clouds };
+	r = kc_cluster_unlock(&v.opts, (uint64_t)kc_args_long(args, "force", 0), err);
+	if (r < 0)
+		return r;
+	printf("The lock of cluster %s is free.\n", v.opts.name);
+	return 0;
+}
+
+const struct kc_verb kc_cli_cluster[] = {
+	{
+		.path = "cluster create",
+		.aliases = (const char *const[]){ "create cluster", NULL },
+		.summary = "Create a cluster, or bring an existing one to its manifest",
+		.description = "Shows what would be made; --yes makes it and waits until it is "
+			       "healthy. An\n"
+			       "interrupted run is resumed by the same command.",
+		.examples = "kubecdn cluster create --cloud local --workers 1\n"
+			    "kubecdn cluster create -f cluster.yaml --yes",
+		.positional = "[NAME]",
+		.max_args = 1,
+		.opts = create_lists,
+		.run = run_create,
+	},
+	{
+		.path = "cluster update",
+		.aliases = (const char *const[]){ "update cluster", NULL },
+		.summary = "Bring an existing cluster to its manifest",
+		.description =
+			"As create, but the cluster must exist. With only a NAME the stored\n"
+			"manifest is applied again: drift is shown and repaired.",
+		.examples = "kubecdn cluster update fra1\n"
+			    "kubecdn cluster update -f cluster.yaml --yes",
+		.positional = "[NAME]",
+		.max_args = 1,
+		.opts = create_lists,
+		.run = run_update,
+	},
+	{
+		.path = "cluster delete",
+		.aliases = (const char *const[]){ "delete cluster", NULL },
+		.summary = "Delete a cluster and everything that was made for it",
+		.examples = "kubecdn cluster delete fra1\nkubecdn cluster delete fra1 --yes",
+		.positional = "NAME",
+		.min_args = 1,
+		.max_args = 1,
+		.opts = delete_lists,
+		.run = run_delete,
+	},
+	{
+		.path = "cluster unlock",
+		.summary = "Take the lock away from an operator that is gone",
+		.examples = "kubecdn cluster unlock fra1 --force 7",
+		.positional = "NAME",
+		.min_args = 1,
+		.max_args = 1,
+		.opts = unlock_lists,
+		.run = run_unlock,
+	},
+	{ NULL },
+};

@@ -1,0 +1,68 @@
+/* kubecdn: parse, run the verb, print an error once. */
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+/* "cluster.yaml:3:7: …" stands for itself; everything else gets the program's name. */
+static bool has_position(const char *line)
+{
+	int n = 0;
+
+	return sscanf(line, "%*[^: ]:%*[0-9]:%*[0-9]:%n", &n) == 0 && n > 0;
+}
+
+static void print_error(struct kc_err *err)
+{
+	char *save = NULL;
+
+	for (char *s = strtok_r(err->msg, "\n", &save); s; s = strtok_r(NULL, "\n", &save))
+		fprintf(stderr, "%s%s\n", has_position(s) ? "" : "kubecdn: ", s);
+}
+
+static int finish(const struct kc_args *args, int r, struct kc_err *err)
+{
+	if (r >= 0 && r != KC_EXIT_USAGE)
+		return r;
+	print_error(err);
+	if (kc_args_bool(args, "verbose") && r < 0)
+		fprintf(stderr, "kubecdn: kind of error: %s; command: %s\n", kc_err_name(r),
+			args->verb->path);
+	if (r == KC_ECANCELED && kc_cli_interrupted())
+		fprintf(stderr, "kubecdn: stopped cleanly; run the same command again to go on "
+				"where it stopped\n");
+	if (r == KC_ECANCELED && kc_cli_timed_out())
+		fprintf(stderr, "kubecdn: --timeout has passed; run the same command again to go "
+				"on where it stopped\n");
+	return kc_cli_interrupted() ? KC_EXIT_STOPPED : r < 0 ? 1 : r;
+}
+
+int main(int argc, char **argv)
+{
+	struct kc_args args = { 0 };
+	struct kc_err err = { 0 };
+	int r;
+
+	signal(SIGPIPE, SIG_IGN);
+	json_object_seed(0); /* before the first thread */
+	r = kc_opt_parse(&kc_cli_program, argc, argv, &args, &err);
+	if (r < 0) {
+		print_error(&err);
+		return KC_EXIT_USAGE;
+	}
+	if (args.help) {
+		fputs(args.help, stdout);
+		kc_args_done(&args);
+		return kc_cli_flush(&err) < 0;
+	}
+	r = kc_cli_start(&args, &err);
+	if (r == 0)
+		r = args.verb->run(&args, &err);
+	if (r >= 0 && r != KC_EXIT_USAGE && kc_cli_flush(&err) < 0)
+		r = KC_EFAIL;
+	r = finish(&args, r, &err);
+	kc_args_done(&args);
+	return r;
+}

@@ -1,0 +1,53 @@
+/* What there is: clouds and verbs, a line each. */
+#include "cli/cli.h"
+
+#include "clouds/local/local.h"
+#include "clouds/onprem/onprem.h"
+
+const struct kc_cloud *const kc_cli_clouds[] = {
+	&kc_cloud_local,
+	&kc_cloud_onprem,
+	NULL,
+};
+
+static const struct kc_noun nouns[] = {
+	{ "cluster", "Clusters" },
+	{ "bundle", "Bundles: everything a cluster is made of, in one directory" },
+	{ NULL, NULL },
+};
+
+static const struct kc_verb *const verbs[] = {
+	kc_cli_cluster, kc_cli_cluster_read, kc_cli_bundle, kc_cli_explain, NULL,
+};
+
+static const struct kc_opt global[] = {
+	{ "state", .type = KC_OPT_STRING, .meta = "URL", .env = "KUBECDN_STATE", .hint = "dir",
+	  .doc = "Where clusters are recorded (default ~/.local/state/kubecdn)" },
+	{ "progress", .type = KC_OPT_ENUM,
+	  .choices = (const char *const[]){ "auto", "tty", "plain", "json", "off", NULL },
+	  .def = "auto", .env = "KUBECDN_PROGRESS", .doc = "Progress on standard error" },
+	{ "no-color", .type = KC_OPT_FLAG, .doc = "No colours, as with NO_COLOR set" },
+	{ "timeout", .type = KC_OPT_DURATION, .meta = "DURATION",
+	  .doc = "Stop cleanly when it takes longer" },
+	{ "verbose", 'v', KC_OPT_FLAG, .doc = "Say more about errors" },
+	{ "debug", .type = KC_OPT_STRING, .meta = "LIST", .env = "KUBECDN_DEBUG",
+	  .doc = "Trace components: http,ssh,plan,store,proc,node,bundle or all" },
+	{ "help", 'h', KC_OPT_FLAG, .doc = "Show help" },
+	{ NULL },
+};
+
+const struct kc_opt kc_cli_output[] = {
+	{ "output", 'o', KC_OPT_ENUM,
+	  .choices = (const char *const[]){ "text", "json", "yaml", NULL }, .def = "text",
+	  .doc = "How results are printed" },
+	{ NULL },
+};
+
+const struct kc_program kc_cli_program = {
+	.name = "kubecdn",
+	.summary = "uniform Kubernetes clusters for a CDN of your own",
+	.nouns = nouns,
+	.verbs = verbs,
+	.global = global,
+	.footer = "Commands that change something show a preview; they act with --yes.",
+};

@@ -1,0 +1,243 @@
+#include "cli/verb.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/buf.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/codec/yaml.h"
+#include "lib/plan/plan.h"
+
+/* ---- the preview ---- */
+
+static size_t count_pending(const json_t *plan)
+{
+	const json_t *task, *tasks = json_object_get(plan, "tasks");
+	size_t i, n = 0;
+
+	json_array_foreach(tasks, i, task)
+		n += !streq(kc_json_get_str(task, "action", "keep"), "keep");
+	return n;
+}
+
+static void print_preview(const struct kc_verb_run *v)
+{
+	_cleanup_buf_ struct kc_buf text = { 0 };
+
+	kc_plan_text(v->plan, kc_cli_color_stdout(v->args), &text);
+	fputs(kc_buf_get(&text), stdout);
+	if (!v->pending)
+		puts("Nothing to do.");
+	else if (!v->act)
+		printf("\nNothing was changed. Run the same command with --yes to apply (or "
+		       "--confirm %s).\n",
+		       v->hash);
+	fflush(stdout);
+}
+
+static int preview(void *cookie, const json_t *plan, const char *hash, struct kc_err *err)
+{
+	struct kc_verb_run *v = cookie;
+
+	kc_ui_pause(v->ui);
+	json_decref(v->plan);
+	v->plan = json_deep_copy(plan);
+	v->pending = count_pending(plan);
+	snprintf(v->hash, sizeof(v->hash), "%s", hash);
+	if (kc_cli_wants_text(v->args))
+		print_preview(v);
+	return v->act ? 0 : KC_ECANCELED;
+}
+
+/* ---- progress ---- */
+
+static void note(void *cookie, const char *text)
+{
+	struct kc_verb_run *v = cookie;
+
+	kc_ui_pause(v->ui);
+	fprintf(kc_cli_wants_text(v->args) ? stdout : stderr, "%s\n", text);
+}
+
+static void phase(void *cookie, const char *name)
+{
+	struct kc_verb_run *v = cookie;
+
+	kc_ui_phase(v->ui, name);
+}
+
+static void event(void *cookie, const struct kc_event *ev)
+{
+	static const enum kc_ui_step steps[] = {
+		[KC_EV_START] = KC_UI_START, [KC_EV_PROGRESS] = KC_UI_PROGRESS,
+		[KC_EV_DONE] = KC_UI_DONE,   [KC_EV_FAILED] = KC_UI_FAILED,
+		[KC_EV_WAIT] = KC_UI_WAIT,
+	};
+	const char *child = kc_json_get_str(ev->detail, "task", NULL);
+	const char *text = ev->text ? ev->text : kc_json_get_str(ev->detail, "text", NULL);
+	struct kc_verb_run *v = cookie;
+	_cleanup_free_ char *nested = NULL;
+
+	if (child) {
+		nested = xasprintf("%s%s%s", child, text ? ": " : "", text ? text : "");
+		text = nested;
+	}
+	v->failed += ev->what == KC_EV_FAILED;
+	kc_ui_task(v->ui, steps[ev->what], ev->task, ev->action ? ev->action : "", text,
+		   ev->elapsed_ms);
+}
+
+/* ---- flags ---- */
+
+static const char *opt_str(const struct kc_args *a, const char *name)
+{
+	return kc_args_knows(a, name) ? kc_args_str(a, name) : NULL;
+}
+
+static bool opt_bool(const struct kc_args *a, const char *name)
+{
+	return kc_args_knows(a, name) && kc_args_bool(a, name);
+}
+
+static long opt_long(const struct kc_args *a, const char *name, long fallback)
+{
+	return kc_args_knows(a, name) ? kc_args_long(a, name, fallback) : fallback;
+}
+
+static int check_cloud(const char *cloud, struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf list = { 0 };
+	const char *names[32], *near;
+	size_t n = 0;
+
+	for (; kc_cli_clouds[n]; n++) {
+		if (streq(kc_cli_clouds[n]->name, cloud))
+			return 0;
+		names[n] = kc_cli_clouds[n]->name;
+		kc_buf_printf(&list, "%s%s", n ? ", " : "", names[n]);
+	}
+	near = kc_nearest(cloud, names, n);
+	if (near)
+		return kc_cli_usage(err, "--cloud: there is no cloud \"%s\"; did you mean \"%s\"?",
+				    cloud, near);
+	return kc_cli_usage(err, "--cloud: there is no cloud \"%s\" in this version; there are %s",
+			    cloud, kc_buf_get(&list));
+}
+
+static int check_flags(const struct kc_verb_run *v, struct kc_err *err)
+{
+	const struct kc_cluster_opts *o = &v->opts;
+
+	if (o->file && (o->cloud || o->region || o->workers >= 0))
+		return kc_cli_usage(err, "-f cannot go with --cloud, --region or --workers: the "
+					 "manifest says all of it");
+	if (o->region && !o->cloud && !o->name)
+		return kc_cli_usage(err, "--region needs --cloud");
+	if (o->name && !kc_is_dns_label(o->name))
+		return kc_cli_usage(err,
+				    "\"%s\" is no name for a cluster: use lower-case letters, "
+				    "digits and dashes, 63 at most",
+				    o->name);
+	if (o->confirm && strlen(o->confirm) != 64)
+		return kc_cli_usage(err,
+				    "--confirm: \"%s\" is not the hash of a plan; it has 64 "
+				    "digits and stands below the preview",
+				    o->confirm);
+	return o->cloud ? check_cloud(o->cloud, err) : 0;
+}
+
+int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_err *err)
+{
+	int r;
+
+	*v = (struct kc_verb_run){ .args = args };
+	v->opts = (struct kc_cluster_opts){
+		.name = kc_args_pos(args, 0),
+		.file = opt_str(args, "file"),
+		.cloud = opt_str(args, "cloud"),
+		.region = opt_str(args, "region"),
+		.workers = (int)opt_long(args, "workers", -1),
+		.bundle = opt_str(args, "bundle"),
+		.forget = opt_str(args, "forget"),
+		.confirm = opt_str(args, "confirm"),
+		.force = opt_bool(args, "force"),
+		.accept_new_host_keys = opt_bool(args, "accept-new-host-keys"),
+		.parallelism = (int)opt_long(args, "parallelism", 0),
+		.wait_ms = opt_long(args, "wait", 0),
+		.clouds = kc_cli_clouds,
+	};
+	r = check_flags(v, err);
+	if (r == 0)
+		r = kc_cli_state(args, &v->state, err);
+	if (r != 0)
+		return r;
+	v->self_dir = kc_cli_self_dir();
+	v->opts.state = v->state;
+	v->opts.self_dir = v->self_dir;
+	v->act = (opt_bool(args, "yes") || v->opts.confirm) && !opt_bool(args, "dry-run");
+	v->ui = kc_cli_ui(args);
+	v->io = (struct kc_cluster_io){
+		.writing = v->act,
+		.preview = preview,
+		.event = event,
+		.phase = phase,
+		.note = note,
+		.cookie = v,
+		.cancel = kc_cli_cancel(),
+	};
+	return 0;
+}
+
+void kc_verb_done(struct kc_verb_run *v)
+{
+	kc_ui_free(v->ui);
+	json_decref(v->plan);
+	free(v->state);
+	free(v->self_dir);
+	*v = (struct kc_verb_run){ 0 };
+}
+
+/* ---- results ---- */
+
+static char *name_in_manifest(const char *file)
+{
+	_cleanup_(kc_yaml_freep) struct kc_yaml *yaml = NULL;
+	_cleanup_free_ char *text = NULL;
+	const json_t *name;
+	size_t len;
+
+	if (kc_file_read(file, KC_YAML_MAX, &text, &len, NULL) < 0 ||
+	    kc_yaml_parse(file, text, len, &yaml, NULL) < 0 || !kc_yaml_count(yaml))
+		return NULL;
+	name = kc_json_at(kc_yaml_value(yaml, 0), "metadata.name");
+	return json_is_string(name) ? xstrdup(json_string_value(name)) : NULL;
+}
+
+char *kc_verb_name(const struct kc_verb_run *v)
+{
+	const struct kc_cluster_opts *o = &v->opts;
+
+	if (o->name)
+		return xstrdup(o->name);
+	if (o->file && !streq(o->file, "-"))
+		return name_in_manifest(o->file);
+	if (o->cloud)
+		return o->region ? xasprintf("%s-%s", o->cloud, o->region) : xstrdup(o->cloud);
+	return NULL;
+}
+
+json_t *kc_verb_result(const struct kc_verb_run *v, bool applied)
+{
+	_cleanup_free_ char *name = kc_verb_name(v);
+	json_auto_t *phases = json_object();
+	const char *p;
+	int64_t ms;
+
+	for (size_t i = 0; (p = kc_ui_phase_at(v->ui, i, &ms)) != NULL; i++)
+		json_object_set_new(phases, p, json_integer(ms));
+	return kc_pack("{s:O?, s:s, s:b, s:{s:s?, s:i, s:i, s:O}}", "plan", v->plan, "hash",
+		       v->hash, "applied", applied, "result", "cluster", name, "changes",
+		       (int)v->pending, "failed", (int)v->failed, "phasesMs", phases);
+}

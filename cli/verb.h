@@ -1,0 +1,37 @@
+/*
+ * One run of a cluster verb: flags into options, the preview, progress.
+ *
+ * kc_verb_begin() fills opts and io for kc_cluster_*(); whatever the verb then
+ * does, kc_verb_done() ends the progress display and frees. The preview keeps
+ * the plan; with neither --yes nor --confirm it stops there.
+ */
+#ifndef KC_CLI_VERB_H
+#define KC_CLI_VERB_H
+
+#include "bootstrap/cluster.h"
+#include "cli/cli.h"
+
+struct kc_verb_run {
+	const struct kc_args *args;
+	struct kc_cluster_opts opts;
+	struct kc_cluster_io io;
+	struct kc_ui *ui;
+	char *state, *self_dir;
+	bool act;     /* --yes or --confirm, and no --dry-run */
+	json_t *plan; /* NULL until the preview */
+	char hash[65];
+	size_t pending;
+	size_t failed; /* tasks */
+};
+
+/* A KC_E*, or KC_EXIT_USAGE, or 0. The flags that the verb lacks keep their defaults. */
+int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_err *err);
+void kc_verb_done(struct kc_verb_run *v);
+#define _cleanup_verb_ _cleanup_(kc_verb_done)
+
+/* The cluster's name as far as it is known here: argument, manifest, flags; or NULL. Owned. */
+char *kc_verb_name(const struct kc_verb_run *v);
+/* {"plan", "hash", "applied", "result"} for -o json. New reference. */
+json_t *kc_verb_result(const struct kc_verb_run *v, bool applied);
+
+#endif
