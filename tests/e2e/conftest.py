@@ -1,0 +1,56 @@
+"""Fixtures of the end-to-end tests. They need root; those that run the program need it built."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from lab.cli import Cli, binary
+from lab.hosts import CACHE, LabHosts
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: left out of the default sample")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def root_only():
+    if os.geteuid() != 0:
+        pytest.skip("the lab needs root", allow_module_level=True)
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """The program with a state of its own."""
+    if not binary().exists():
+        pytest.skip(f"{binary()} is not built")
+    return Cli(tmp_path / "state", home=tmp_path)
+
+
+@pytest.fixture(scope="session")
+def kubectl(tmp_path_factory):
+    """kubectl: the multi-call binary of the bundle under that name."""
+    where = os.environ.get("KC_BUNDLE_BIN")
+    found = shutil.which("kubectl", path=where) if where else shutil.which("kubectl")
+    if found:
+        return found
+    parts = [Path(where)] if where else sorted((CACHE / "parts").glob("kubernetes-*"))
+    kube = next((p / "kube" for p in parts if (p / "kube").exists()), None)
+    if not kube:
+        pytest.skip(
+            "no kubectl: set KC_BUNDLE_BIN to the folder with the bundle's programs"
+        )
+    link = tmp_path_factory.mktemp("bin") / "kubectl"
+    link.symlink_to(kube)
+    return str(link)
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Two plain hosts."""
+    with LabHosts(["cp1", "w1"]) as lab:
+        yield lab

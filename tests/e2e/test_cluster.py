@@ -1,0 +1,445 @@
+"""A cluster on two plain hosts, seen through kubectl and the hosts' own tools: made, used, changed
+step by step, deleted; then the hosts are as they were. The tests of this file are one story and
+run in their order."""
+
+import base64
+import http.server
+import json
+import re
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+from lab import yaml
+from lab.cli import Cli, assert_refused, binary, pending
+from lab.hosts import LabHosts, run, wait_for
+from lab.snapshot import assert_back, snapshot, tree_of
+
+TOLERATE = [
+    {
+        "key": "node-role.kubernetes.io/control-plane",
+        "operator": "Exists",
+        "effect": "NoSchedule",
+    }
+]
+SERVE = "mkdir -p /www; hostname > /www/index.html; echo serving; exec httpd -f -v -p 8080 -h /www"
+
+
+class Story:
+    """The cluster under test, its manifest as data, and kubectl on it."""
+
+    def __init__(self, lab, cli, kubectl, folder):
+        self.lab, self.cli, self.program, self.folder = lab, cli, kubectl, folder
+        self.file, self.config = folder / "cluster.yaml", folder / "kubeconfig"
+        self.hosts = [
+            yaml.host_entry(lab["cp1"], "control-plane"),
+            yaml.host_entry(lab["w1"], "worker"),
+        ]
+        self.spec = {}
+        self.before = {h.name: snapshot(h) for h in lab}
+
+    def write(self):
+        self.file.write_text(yaml.cluster("story", self.hosts, **self.spec))
+
+    def kubectl(self, *args, stdin=None, check=True, timeout=60):
+        return run(
+            self.program,
+            "--kubeconfig",
+            self.config,
+            *args,
+            input=stdin,
+            check=check,
+            timeout=timeout,
+        ).stdout
+
+    def get(self, *args):
+        return json.loads(self.kubectl("get", *args, "-o", "json"))
+
+    def create(self, *objects):
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
+
+    def ready_nodes(self):
+        return {
+            n["metadata"]["name"]
+            for n in self.get("nodes")["items"]
+            if any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for c in n["status"]["conditions"]
+            )
+        }
+
+    def pods(self, selector):
+        return self.get("pods", "-l", selector)["items"]
+
+    def fetch(self, pod, url, timeout=10):
+        """What a pod gets from a URL; busybox' wget -T does not work, so timeout(1)."""
+        return self.kubectl(
+            "exec", pod, "--", "timeout", str(timeout), "wget", "-q", "-O", "-", url
+        ).strip()
+
+    def apply(self, expected):
+        """The preview shows exactly expected ({task: action}); doing it leaves nothing to do."""
+        self.write()
+        shown = pending(self.cli.plan("update", "-f", self.file))
+        top = {k: v for k, v in shown.items() if " > " not in k}
+        assert top == expected, shown
+        self.cli.ok("cluster", "update", "-f", self.file, "--yes")
+        assert pending(self.cli.plan("update", "-f", self.file)) == {}
+        return {k: v for k, v in shown.items() if " > " in k}
+
+
+# Of the bundle: every node has it, and nothing is pulled from anywhere.
+CONTAINER = {
+    "image": "kubecdn.io/busybox:1",
+    "imagePullPolicy": "Never",
+    "name": "web",
+    "command": ["sh", "-c", SERVE],
+}
+
+
+def service(name, selector):
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory, kubectl):
+    if not binary().exists():
+        pytest.skip(f"{binary()} is not built")
+    folder = tmp_path_factory.mktemp("story")
+    with LabHosts(["cp1", "w1", "w2"]) as lab:
+        s = Story(lab, Cli(folder / "state", home=folder), kubectl, folder)
+        s.write()
+        shown = pending(s.cli.plan("create", "-f", s.file))
+        assert {
+            shown[f"{k}/{n}"] for k in ("node", "kube/node") for n in ("cp1", "w1")
+        } == {"create"}
+        r = s.cli.ok("cluster", "create", "-f", s.file, "--yes")
+        assert "kubecdn cluster export kubeconfig story --to " in r.out
+        s.cli.kubeconfig("story", s.config)
+        yield s
+
+
+@pytest.fixture(scope="module")
+def web(story):
+    """Four pods over both nodes behind the Service web."""
+    labels = {"app": "web"}
+    story.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web"},
+            "spec": {
+                "replicas": 4,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "tolerations": TOLERATE,
+                        "terminationGracePeriodSeconds": 0,
+                        "topologySpreadConstraints": [
+                            {
+                                "maxSkew": 1,
+                                "topologyKey": "kubernetes.io/hostname",
+                                "whenUnsatisfiable": "DoNotSchedule",
+                                "labelSelector": {"matchLabels": labels},
+                            }
+                        ],
+                        "containers": [CONTAINER],
+                    },
+                },
+            },
+        },
+        service("web", labels),
+    )
+    story.kubectl("rollout", "status", "deployment/web", "--timeout=60s", timeout=70)
+    pods = story.pods("app=web")
+    by_node = {}
+    for p in pods:
+        by_node.setdefault(p["spec"]["nodeName"], []).append(p["metadata"]["name"])
+    assert {n: len(v) for n, v in by_node.items()} == {"cp1": 2, "w1": 2}
+    return by_node
+
+
+def test_nodes_are_ready(story):
+    assert story.ready_nodes() == {"cp1", "w1"}
+    nodes = {n["metadata"]["name"]: n for n in story.get("nodes")["items"]}
+    for name, node in nodes.items():
+        addresses = {a["type"]: a["address"] for a in node["status"]["addresses"]}
+        assert addresses["InternalIP"] == story.lab[name].address
+    assert story.cli.run("cluster", "validate", "story").code == 0
+
+
+def test_nothing_to_do_the_second_time(story):
+    assert pending(story.cli.plan("create", "-f", story.file)) == {}
+    before = tree_of(story.cli.state)
+    for act in ("--detailed-exitcode", "--yes"):
+        start = time.monotonic()
+        assert story.cli.run("cluster", "update", "story", act).code == 0
+        print(f"nothing to do, {act}: {time.monotonic() - start:.2f} s (target 2 s)")
+        if act != "--yes":  # that takes the lock
+            assert tree_of(story.cli.state) == before
+
+
+@pytest.mark.parametrize("node", ["cp1", "w1"])
+def test_service_by_address_and_by_name(story, web, node):
+    address = story.get("service", "web")["spec"]["clusterIP"]
+    everyone = {p for pods in web.values() for p in pods}
+    for url in (
+        f"http://{address}/",
+        "http://web/",
+        "http://web.default.svc.cluster.local/",
+    ):
+        assert story.fetch(web[node][0], url) in everyone
+    seen = {story.fetch(web[node][0], f"http://{address}/") for _ in range(40)}
+    assert {n for n, pods in web.items() if seen & set(pods)} == {"cp1", "w1"}
+
+
+def test_pods_reach_each_other_directly(story, web):
+    address = {
+        p["metadata"]["name"]: p["status"]["podIP"] for p in story.pods("app=web")
+    }
+    for source in (web["cp1"][0], web["w1"][0]):
+        for target, ip in address.items():
+            assert story.fetch(source, f"http://{ip}:8080/") == target
+
+
+@pytest.mark.parametrize("node", ["cp1", "w1"])
+def test_hairpin_and_same_node_service(story, web, node):
+    """A pod reaches itself, and its neighbour on the same node, through a Service."""
+    pod, neighbour = web[node]
+    story.kubectl("label", "pod", pod, f"only={node}", "--overwrite")
+    story.create(service(f"only-{node}", {"only": node}))
+    for source in (pod, neighbour):
+        got = wait_for(
+            "an endpoint", lambda s=source: story.fetch(s, f"http://only-{node}/"), 20
+        )
+        assert got == pod
+
+
+@pytest.mark.parametrize("node", ["cp1", "w1"])
+def test_host_network_pod(story, web, node):
+    name = f"hostnet-{node}"
+    story.create(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name},
+            "spec": {
+                "hostNetwork": True,
+                "dnsPolicy": "ClusterFirstWithHostNet",
+                "nodeName": node,
+                "tolerations": TOLERATE,
+                "terminationGracePeriodSeconds": 0,
+                "containers": [CONTAINER],
+            },
+        }
+    )
+    story.kubectl(
+        "wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s", timeout=70
+    )
+    address = story.get("service", "web")["spec"]["clusterIP"]
+    everyone = {p for pods in web.values() for p in pods}
+    assert story.fetch(name, f"http://{address}/") in everyone
+    assert story.fetch(name, "http://web.default.svc.cluster.local/") in everyone
+    for source in (web["cp1"][0], web["w1"][0]):
+        assert story.fetch(source, f"http://{story.lab[node].address}:8080/") == node
+
+
+def test_pod_to_the_world_outside(story, web):
+    """The lab's bridge is outside of the cluster; it must see a node's address, not a pod's."""
+    seen = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.client_address[0])
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"outside\n")
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer((f"{story.lab.net}.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        for node, pods in web.items():
+            url = f"http://{story.lab.net}.1:{server.server_port}/"
+            assert story.fetch(pods[0], url) == "outside"
+            assert seen[-1] == story.lab[node].address
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize("node", ["cp1", "w1"])
+def test_exec_and_logs(story, web, node):
+    pod = web[node][0]
+    assert story.kubectl("exec", pod, "--", "hostname").strip() == pod
+    assert "serving" in story.kubectl("logs", pod)
+    failed = run(
+        story.program,
+        "--kubeconfig",
+        story.config,
+        "exec",
+        pod,
+        "--",
+        "sh",
+        "-c",
+        "exit 7",
+        check=False,
+    )
+    assert failed.returncode == 7
+
+
+# --- changes: the preview says exactly what, and the cluster follows
+
+
+def test_a_label_comes_and_goes(story):
+    story.hosts[1]["labels"] = {"kubecdn.io/edge": "yes"}
+    story.apply({"kube/node/w1": "update"})
+    assert story.get("node", "w1")["metadata"]["labels"]["kubecdn.io/edge"] == "yes"
+    story.kubectl("label", "node", "w1", "mine=1")
+    del story.hosts[1]["labels"]
+    story.apply({"kube/node/w1": "update"})
+    labels = story.get("node", "w1")["metadata"]["labels"]
+    assert "kubecdn.io/edge" not in labels
+    assert labels["mine"] == "1", "a label that a user set was removed"
+
+
+def test_a_kubelet_flag_comes_and_goes(story, web):
+    def capacity():
+        return {
+            n["metadata"]["name"]: n["status"]["capacity"]["pods"]
+            for n in story.get("nodes")["items"]
+        }
+
+    pods = {p["metadata"]["uid"] for p in story.pods("app=web")}
+    story.spec["kubelet"] = {"extraArgs": {"max-pods": "77"}}
+    nested = story.apply({"node/cp1": "update", "node/w1": "update"})
+    assert nested and all("kubelet" in k for k in nested), nested
+    wait_for(
+        "the kubelets' new capacity", lambda: set(capacity().values()) == {"77"}, 60
+    )
+    del story.spec["kubelet"]
+    story.apply({"node/cp1": "update", "node/w1": "update"})
+    wait_for("the kubelets' old capacity", lambda: "77" not in capacity().values(), 60)
+    assert {p["metadata"]["uid"] for p in story.pods("app=web")} == pods, (
+        "pods were replaced"
+    )
+
+
+def sans_of(address, folder):
+    context = ssl._create_unverified_context()
+    raw = socket.create_connection((address, 6443), 5)
+    with context.wrap_socket(raw) as tls:
+        pem = folder / "server.pem"
+        pem.write_text(ssl.DER_cert_to_PEM_cert(tls.getpeercert(True)))
+    return run("openssl", "x509", "-in", pem, "-noout", "-ext", "subjectAltName").stdout
+
+
+def test_a_san_comes_and_goes(story):
+    address = story.lab["cp1"].address
+    story.spec["api"] = {"sans": ["api.example.org"]}
+    nested = story.apply({"node/cp1": "update"})
+    assert nested and all("apiserver" in k for k in nested), nested
+    assert "DNS:api.example.org" in sans_of(address, story.folder)
+    del story.spec["api"]
+    story.apply({"node/cp1": "update"})
+    assert "api.example.org" not in sans_of(address, story.folder)
+    wait_for("the API", lambda: story.ready_nodes() == {"cp1", "w1"}, 30)
+
+
+def test_an_endpoint_comes_and_goes(story):
+    """Clients verify it: it is in the certificate, without its port, and in new kubeconfigs."""
+    address, config = story.lab["cp1"].address, story.folder / "endpoint.kubeconfig"
+    story.spec["api"] = {"endpoint": "api.example.net:7443"}
+    nested = story.apply({"node/cp1": "update"})
+    assert nested and all("apiserver" in k for k in nested), nested
+    made = json.loads(story.cli.kubeconfig("story", config).read_text())["clusters"][0]
+    assert made["cluster"]["server"] == "https://api.example.net:7443"
+    ca = base64.b64decode(made["cluster"]["certificate-authority-data"]).decode()
+    context = ssl.create_default_context(cadata=ca)
+    with socket.create_connection((address, 6443), 5) as raw:
+        context.wrap_socket(raw, server_hostname="api.example.net").close()
+    del story.spec["api"]
+    story.apply({"node/cp1": "update"})
+    made = json.loads(story.cli.kubeconfig("story", config).read_text())["clusters"][0]
+    assert made["cluster"]["server"] == f"https://{address}:6443"
+
+
+def test_a_worker_comes_and_goes(story):
+    """One that only answers through a bastion."""
+    w2, outside = story.lab["w2"], f"{story.lab.net}.1/32"
+    w2.enter("ip", "route", "add", "blackhole", outside)
+    story.hosts.append(yaml.host_entry(w2, "worker"))
+    story.write()
+    start = time.monotonic()
+    r = story.cli.run("cluster", "update", "-f", story.file)
+    assert_refused(r, "w2", "no answer")
+    assert time.monotonic() - start < 15
+    story.hosts[-1]["ssh"]["bastion"] = f"root@{story.lab['cp1'].address}:22"
+    story.write()
+    r = story.cli.run("cluster", "update", "-f", story.file)
+    assert_refused(
+        r, "w2", "bastion", story.lab["cp1"].address, "SHA256:", "known_hosts"
+    )
+    known = story.folder / ".ssh" / "known_hosts"
+    known.parent.mkdir(mode=0o700, exist_ok=True)
+    known.write_text(f"{story.lab['cp1'].address} {story.lab['cp1'].host_key}\n")
+    story.apply({"node/w2": "create", "kube/node/w2": "create"})
+    assert story.ready_nodes() == {"cp1", "w1", "w2"}
+    story.hosts.pop()
+    story.apply({"node/w2": "delete", "kube/node/w2": "delete"})
+    assert story.ready_nodes() == {"cp1", "w1"}
+    assert {n["metadata"]["name"] for n in story.get("nodes")["items"]} == {"cp1", "w1"}
+    w2.enter("ip", "route", "del", "blackhole", outside)
+    assert_back(story.before["w2"], w2)
+
+
+def test_drift_is_shown_and_repaired(story):
+    host = story.lab["w1"]
+    host.enter("systemctl", "stop", "kube-proxy")
+    shown = pending(story.cli.plan("update", "story"))
+    assert any(re.search("kube-proxy", k) for k in shown), shown
+    assert {k.split(" > ")[0] for k in shown} == {"node/w1"}, shown
+    story.cli.ok("cluster", "update", "story", "--yes")
+    assert host.enter("systemctl", "is-active", "kube-proxy").stdout.strip() == "active"
+
+
+def test_a_preview_changes_nothing(story):
+    """Neither a host nor the state; with changes pending, and for delete."""
+    before = {h.name: snapshot(h)["files"] for h in story.lab}
+    state = tree_of(story.cli.state)
+    changed = story.folder / "changed.yaml"
+    changed.write_text(
+        yaml.cluster("story", story.hosts, api={"sans": ["x.example.org"]})
+    )
+    assert pending(story.cli.plan("update", "-f", changed))
+    story.cli.ok("cluster", "delete", "story")
+    assert tree_of(story.cli.state) == state
+    for h in story.lab:
+        changed = {
+            k: v
+            for k, v in snapshot(h)["files"].items()
+            if before[h.name].get(k) != v and not VOLATILE.match(k)
+        }
+        assert changed == {}
+
+
+# Files that a running cluster writes all the time.
+VOLATILE = re.compile(r"/(var/lib/(etcd|containerd|kubelet|cni)|var/log|run|tmp)(/|$)")
+
+
+def test_delete_puts_the_hosts_back(story):
+    story.cli.ok("cluster", "delete", "story", "--yes")
+    for h in story.lab:
+        assert_back(story.before[h.name], h)
+    assert not [p for p in tree_of(story.cli.state) if "story" in p]
+    r = story.cli.run("cluster", "get", "story")
+    assert r.code == 1 and "story" in r.err

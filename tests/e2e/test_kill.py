@@ -1,0 +1,249 @@
+"""kill -9 of the program at seeded instants of a real create, on hosts over SSH and with cloud
+local: the same command resumes, delete leaves nothing, also right after the kill. KC_KILLS
+instants (default 3, a sample; the full run is 20), KC_SEED the seed."""
+
+import json
+import os
+import random
+import re
+import shutil
+import time
+
+import pytest
+from lab import yaml
+from lab.cli import Cli, binary, pending
+from lab.hosts import LabHosts, run, wait_for
+from lab.local import BASE, traces
+from lab.snapshot import assert_same, diff, snapshot, tree_of
+
+KILLS = int(os.environ.get("KC_KILLS", "3"))
+SEED = int(os.environ.get("KC_SEED", "1"))
+NAME = "killed"
+
+
+class Hosts:
+    """Two hosts over SSH: booted once, put back by every delete."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.before = {h.name: snapshot(h) for h in lab}
+
+    def manifest(self, folder):
+        file = folder / "cluster.yaml"
+        roles = {"cp1": "control-plane", "w1": "worker"}
+        hosts = [yaml.host_entry(self.lab[n], role) for n, role in roles.items()]
+        file.write_text(yaml.cluster(NAME, hosts))
+        return file
+
+    def create(self, folder):
+        return ["cluster", "create", "-f", self.manifest(folder)]
+
+    def assert_clean(self, uid):
+        """Soon: what the killed run had started on a host sees the end of its connection."""
+        for h in self.lab:
+            try:
+                wait_for("a clean host", lambda h=h: not self.changed(h), 3, 0.3)
+            except TimeoutError:
+                assert_same(self.before[h.name], snapshot(h))
+
+    def changed(self, host):
+        return diff(self.before[host.name], snapshot(host))
+
+
+class Local:
+    """Machines that the program makes on this host."""
+
+    def create(self, folder):
+        return ["cluster", "create", NAME, "--cloud", "local", "--workers", "1"]
+
+    def assert_clean(self, uid):
+        if uid:
+            wait_for("no traces", lambda: not traces(uid[:8]), 3)
+        assert not list(BASE.glob(f"*{NAME}-*"))
+
+
+@pytest.fixture(scope="module")
+def hosts():
+    if not binary().exists():
+        pytest.skip(f"{binary()} is not built")
+    with LabHosts(["cp1", "w1"]) as lab:
+        yield Hosts(lab)
+
+
+@pytest.fixture(scope="module")
+def clouds(hosts):
+    return {"onprem": hosts, "local": Local()}
+
+
+def uid_of(cli):
+    file = cli.state / "clusters" / NAME / "cluster.json"
+    return json.loads(file.read_text())["uid"] if file.exists() else None
+
+
+def delete(cli, cloud, uid=None):
+    uid = uid or uid_of(cli)
+    cli.ok("cluster", "delete", NAME, "--yes")
+    assert_gone(cli, cloud, uid)
+
+
+def assert_gone(cli, cloud, uid):
+    cloud.assert_clean(uid)
+    assert not [p for p in tree_of(cli.state) if NAME in p]
+    assert not list((cli.state / ".tmp").glob("*"))
+
+
+@pytest.fixture(scope="module")
+def length(clouds, tmp_path_factory):
+    """Seconds that an uninterrupted create takes; also that everything can be put back at all."""
+    seconds = {}
+    for kind in {p["cloud"] for p in points()}:
+        folder = tmp_path_factory.mktemp(f"length-{kind}")
+        cli = Cli(folder / "state")
+        start = time.monotonic()
+        cli.ok(*clouds[kind].create(folder), "--yes")
+        seconds[kind] = time.monotonic() - start
+        delete(cli, clouds[kind])
+    return seconds
+
+
+def kill_at(cli, argv, seconds):
+    """True if the program was still at work then."""
+    p = cli.start(*argv, "--yes")
+    time.sleep(seconds)  # the instant is what is varied here
+    running = p.poll() is None
+    p.kill()
+    p.wait()
+    return running
+
+
+def points():
+    """Instants over the whole length; a quarter of them with cloud local, a third of them followed
+    by a delete instead of the same command, every fifth killed a second time."""
+    rng = random.Random(SEED)
+    return [
+        {
+            "at": (i + rng.random()) / KILLS,
+            "cloud": "local" if i % 4 == 1 else "onprem",
+            "then": "delete" if i % 3 == 2 else "resume",
+            "twice": i % 5 == 0,
+        }
+        for i in range(KILLS)
+    ]
+
+
+def point_id(p):
+    return f"{p['cloud']}-{p['at']:.3f}-{p['then']}"
+
+
+def assert_works(cli, kubectl, folder):
+    r = cli.run("cluster", "validate", NAME)
+    assert r.code == 0, r
+    config = cli.kubeconfig(NAME, folder / "kubeconfig")
+    nodes = json.loads(
+        run(kubectl, "--kubeconfig", config, "get", "nodes", "-o", "json").stdout
+    )
+    ready = {
+        n["metadata"]["name"]
+        for n in nodes["items"]
+        for c in n["status"]["conditions"]
+        if c["type"] == "Ready" and c["status"] == "True"
+    }
+    assert ready == {"cp1", "w1"}
+
+
+@pytest.mark.parametrize("point", points(), ids=point_id)
+def test_killed(clouds, length, kubectl, tmp_path, point):
+    cli, cloud = Cli(tmp_path / "state"), clouds[point["cloud"]]
+    argv, at = cloud.create(tmp_path), point["at"] * length[point["cloud"]]
+    running = kill_at(cli, argv, at)
+    if point["twice"]:
+        running |= kill_at(cli, argv, at / 2)
+    print(f"killed after {at:.2f} s, {'at work' if running else 'already done'}")
+    uid = uid_of(cli)
+    if point["then"] == "resume":
+        cli.ok(*argv, "--yes")
+        assert uid in (None, uid_of(cli))
+        assert pending(cli.plan(*argv[1:])) == {}
+        assert_works(cli, kubectl, tmp_path)
+        delete(cli, cloud)
+        return
+    r = cli.run("cluster", "delete", NAME, "--yes")
+    assert r.code == 0 or (not uid and "no cluster" in r.err), r
+    assert_gone(cli, cloud, uid)
+
+
+def test_killed_before_it_began(hosts, tmp_path):
+    """What a create writes first, one thing more each time: delete takes it all away again, a
+    preview of delete changes nothing, and the create goes on from there."""
+    cli, argv = Cli(tmp_path / "state"), hosts.create(tmp_path)
+    mine = cli.state / "clusters" / NAME
+    p = cli.start(*argv, "--yes")
+    wait_for("the manifest in the state", (mine / "spec.yaml").exists, 60, 0.001)
+    p.kill()
+    p.wait()
+    first = ["lock", "cluster.json", "spec.yaml"]
+    for n in range(len(first) + 1):
+        half = Cli(tmp_path / f"half{n}")
+        (half.state / "clusters" / NAME).mkdir(parents=True, mode=0o700)
+        for name in first[:n]:
+            shutil.copy(mine / name, half.state / "clusters" / NAME / name)
+        before = tree_of(half.state)
+        r = half.run("cluster", "delete", NAME)
+        assert r.code == 0 or (n == 0 and "no cluster" in r.err), (n, r)
+        assert tree_of(half.state) == before
+        if n:
+            assert pending(half.plan(*argv[1:])), n
+        r = half.run("cluster", "delete", NAME, "--yes")
+        assert r.code == 0 or (n == 0 and "no cluster" in r.err), (n, r)
+        assert not [
+            p for p in tree_of(half.state) if NAME in p and not p.endswith(NAME)
+        ]
+    delete(cli, hosts)
+
+
+@pytest.mark.parametrize(
+    "at", [p["at"] for p in points()][: max(1, KILLS // 5)], ids=lambda x: f"{x:.3f}"
+)
+@pytest.mark.parametrize("kind", ["onprem", "local"])
+def test_a_killed_delete_is_repeated(clouds, tmp_path, kind, at):
+    cli, cloud = Cli(tmp_path / "state"), clouds[kind]
+    cli.ok(*cloud.create(tmp_path), "--yes")
+    uid = uid_of(cli)
+    p = cli.start("cluster", "delete", NAME, "--yes")
+    time.sleep(at * 8)  # the instant is what is varied here
+    p.kill()
+    p.wait()
+    r = cli.run("cluster", "delete", NAME, "--yes")
+    assert r.code == 0 or "no cluster" in r.err, r
+    assert_gone(cli, cloud, uid)
+
+
+def test_a_host_that_is_switched_off(hosts, tmp_path):
+    """Delete names it and the way out; what it leaves there is told, with what puts it right."""
+    cli, w1 = Cli(tmp_path / "state"), hosts.lab["w1"]
+    cli.ok(*hosts.create(tmp_path), "--yes")
+    run("ip", "link", "set", w1.veth, "down")
+    try:
+        start = time.monotonic()
+        r = cli.run("cluster", "delete", NAME, "--yes")
+        assert r.code == 1, r
+        assert time.monotonic() - start < 60
+        assert re.search(r"w1.*--forget w1", r.error_lines[-1]), r
+        r = cli.run("cluster", "delete", NAME, "--forget", "w7", "--yes")
+        assert r.code == 1 and '"w7"' in r.err, r
+        before = tree_of(cli.state)
+        r = cli.ok("cluster", "delete", NAME, "--forget", "w1")
+        assert "forget node/w1" in r.out and tree_of(cli.state) == before
+        r = cli.ok("cluster", "delete", NAME, "--forget", "w1", "--yes")
+    finally:
+        run("ip", "link", "set", w1.veth, "up")
+    assert not [p for p in tree_of(cli.state) if NAME in p]
+    assert_same(hosts.before["cp1"], snapshot(hosts.lab["cp1"]))
+    assert "Left on w1" in r.out, r
+    envelope = re.search(r"echo '(\{.*\})' \| ssh .* sudo (\S+) reset", r.out)
+    assert (
+        w1.enter("test", "-e", "/var/lib/kubecdn/marker.json", check=False).returncode
+        == 0
+    )
+    w1.enter("sh", "-c", f"echo '{envelope[1]}' | {envelope[2]} reset")
+    hosts.assert_clean(None)

@@ -1,0 +1,3 @@
+kc_test(err SOURCES ${KC_TEST_DIR}/err.c DEPS base)
+kc_test(opt SOURCES ${KC_TEST_DIR}/opt.c DEPS base)
+kc_test(ui SOURCES ${KC_TEST_DIR}/ui.c DEPS base LIBS util)

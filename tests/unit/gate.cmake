@@ -1,0 +1,1 @@
+kc_test(gate SOURCES ${KC_TEST_DIR}/gate.c DEPS bootstrap)

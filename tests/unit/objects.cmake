@@ -1,0 +1,4 @@
+# The kinds of lib/objects against a real API server: KC_BUNDLE_BIN names a folder with kube and etcd.
+kc_test(objects SOURCES ${KC_TEST_DIR}/objects.c ${KC_TEST_DIR}/kube_lab.c
+	DEPS objects plan net-kube crypto codec-json base)
+set_tests_properties(objects PROPERTIES SKIP_RETURN_CODE 77)

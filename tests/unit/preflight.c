@@ -1,0 +1,120 @@
+/* Preflight over several hosts: it judges reported facts, so facts are what these tests give it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "bootstrap/preflight.h"
+#include "lib/base/mem.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+/* The provider's context is {task id: what its host reports}. */
+static int reported(void *ctx, const struct kc_task *task, json_t **ret_actual, struct kc_err *err)
+{
+	*ret_actual = json_deep_copy(json_object_get(ctx, task->id));
+	return 0;
+}
+
+static int judge(json_t *reports, struct kc_err *err)
+{
+	static const struct kc_kind node = { .name = "node", .find = reported, .nested = true };
+	static const struct kc_kind *const kinds[] = { &node, NULL };
+	const struct kc_provider hosts = { .name = "ssh", .kinds = kinds, .ctx = reports };
+	const struct kc_provider *const providers[] = { &hosts, NULL };
+	struct kc_engine engine = { .providers = providers, .owner = "uid" };
+	_cleanup_plan_ struct kc_plan *plan = NULL;
+	json_auto_t *tasks = json_array(), *owned = reports;
+	const char *id;
+	json_t *v;
+
+	json_object_foreach(reports, id, v) {
+		json_object_set_new(v, "plan", json_array());
+		json_array_append_new(tasks, kc_pack("{s:s, s:s, s:{}}", "id", id, "kind", "node",
+						     "want"));
+	}
+	assert_int_equal(kc_plan_make(&engine, tasks, &plan, err), 0);
+	return kc_preflight(plan, tasks, err);
+}
+
+static json_t *host(const char *machine_id, const char *mac, int64_t skew)
+{
+	return kc_pack("{s:{s:s, s:[{s:s}], s:I}}", "facts", "machineId", machine_id, "links",
+		       "mac", mac, "skewMs", (json_int_t)skew);
+}
+
+static void different_hosts_pass(void **state)
+{
+	struct kc_err err;
+
+	assert_int_equal(judge(kc_pack("{s:o, s:o}", "node/cp1", host("aa", "02:01", -900),
+				       "node/w1", host("bb", "02:02", 900)),
+			       &err),
+			 0);
+}
+
+static void one_machine_id_twice(void **state)
+{
+	struct kc_err err;
+
+	assert_int_equal(judge(kc_pack("{s:o, s:o}", "node/cp1", host("aa", "02:01", 0), "node/w1",
+				       host("aa", "02:02", 0)),
+			       &err),
+			 KC_EINVAL);
+	assert_string_equal(err.msg, "w1: machine-id aa is also cp1's; remove /etc/machine-id on "
+				     "one of them and run systemd-machine-id-setup");
+}
+
+static void one_mac_twice(void **state)
+{
+	struct kc_err err;
+
+	assert_int_equal(judge(kc_pack("{s:o, s:o}", "node/cp1", host("aa", "02:01", 0), "node/w1",
+				       host("bb", "02:01", 0)),
+			       &err),
+			 KC_EINVAL);
+	assert_non_null(strstr(err.msg, "w1: MAC address 02:01 is also cp1's"));
+}
+
+static void a_clock_that_is_wrong(void **state)
+{
+	struct kc_err err;
+
+	assert_int_equal(judge(kc_pack("{s:o, s:o}", "node/cp1", host("aa", "02:01", 0), "node/w1",
+				       host("bb", "02:02", -61500)),
+			       &err),
+			 KC_EINVAL);
+	assert_non_null(strstr(err.msg, "w1: its clock is 61.500 s behind this machine's"));
+}
+
+/* All hosts' findings come at once: nobody wants to mend them one run at a time. */
+static void every_finding_has_its_line(void **state)
+{
+	json_t *bad = kc_pack("{s:{}, s:[{s:s, s:b, s:s, s:s}, {s:s, s:b}]}", "facts", "checks",
+			      "id", "swap", "ok", 0, "why", "swap is on", "fix", "run swapoff -a",
+			      "id", "disk", "ok", 1);
+	struct kc_err err;
+
+	assert_int_equal(judge(kc_pack("{s:o, s:o}", "node/cp1", bad, "node/w1",
+				       host("bb", "02:02", 5000)),
+			       &err),
+			 KC_EINVAL);
+	assert_string_equal(err.msg, "cp1: swap is on; run swapoff -a\n"
+				     "w1: its clock is 5.000 s ahead of this machine's; "
+				     "synchronise it (chrony or systemd-timesyncd)");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(different_hosts_pass),
+		cmocka_unit_test(one_machine_id_twice),
+		cmocka_unit_test(one_mac_twice),
+		cmocka_unit_test(a_clock_that_is_wrong),
+		cmocka_unit_test(every_finding_has_its_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

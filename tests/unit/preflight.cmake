@@ -1,0 +1,1 @@
+kc_test(preflight SOURCES ${KC_TEST_DIR}/preflight.c DEPS bootstrap)
