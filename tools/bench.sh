@@ -1,0 +1,14 @@
+#!/bin/sh
+# Our bootstrap and kubeadm's side by side on lab hosts; prints a table and writes build/bench.
+# usage: [BENCH_RUNS=3] [BENCH_QUIET=60] [BENCH_TUNED=1] tools/bench.sh
+set -eu
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+export KUBECDN="${KUBECDN:-$top/build/release/bin/kubecdn}"
+if [ -z "${KC_BUNDLE:-}" ]; then
+	dirs=$("$top/tools/bundle.sh" "$KUBECDN")
+	KC_BUNDLE=$(echo "$dirs" | sed -n 1p)
+	export KC_BUNDLE
+fi
+export PYTHONPATH="$top/tests" PYTHONDONTWRITEBYTECODE=1
+exec "${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn/venv/bin/python" -m bench

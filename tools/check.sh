@@ -1,0 +1,133 @@
+#!/bin/sh
+# Every test. The last line counts them; everything before it is the details.
+# usage: tools/check.sh [fast]     fast: no bundle, no e2e
+set -eu
+
+top=$(cd "$(dirname "$0")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn
+jobs=$(nproc)
+export CI=true LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1
+cd "$top"
+results=build/check
+mkdir -p "$results"
+rm -f "$results"/*
+
+failed=""
+passed=0
+broken=0
+stages=""
+began=$(date +%s)
+
+# section NAME COMMAND...: run it, time it, remember a failure, go on.
+section() {
+	name=$1
+	shift
+	start=$(date +%s)
+	printf '\n== %s\n' "$name"
+	if "$@"; then
+		verdict=ok
+	else
+		verdict=FAILED
+		failed="$failed $name"
+	fi
+	took=$(($(date +%s) - start))
+	printf '== %s: %s, %d s\n' "$name" "$verdict" "$took"
+	stages="$stages$(printf '%6d s  %-14s %s' "$took" "$name" "$verdict")
+"
+}
+
+# build PRESET [target...]
+build() {
+	preset=$1
+	shift
+	cmake --preset "$preset" >"$results/cmake-$preset.log" 2>&1 || {
+		tail -n 20 "$results/cmake-$preset.log"
+		return 1
+	}
+	cmake --build "build/$preset" -j "$jobs" ${1:+--target "$@"} >"$results/build-$preset.log" 2>&1 || {
+		grep -E -A5 'error:|FAILED' "$results/build-$preset.log" | head -n 60
+		return 1
+	}
+}
+
+# unit PRESET [ctest arguments]: the number of tests comes from ctest's own report.
+unit() {
+	preset=$1
+	shift
+	r=0
+	ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure --no-tests=error --timeout 600 \
+		--output-junit "$top/$results/ctest-$preset.xml" "$@" || r=1
+	count "$results/ctest-$preset.xml"
+	return $r
+}
+
+# count JUNIT-FILE: add its tests to the sums; say why some were skipped.
+count() {
+	sums=$("$cache/venv/bin/python" - "$1" <<'END'
+import sys
+import xml.etree.ElementTree as tree
+
+passed = failed = 0
+try:
+    cases = list(tree.parse(sys.argv[1]).getroot().iter("testcase"))
+except (OSError, tree.ParseError):
+    cases = []
+for case in cases:
+    skipped = case.find("skipped")
+    if skipped is not None or case.get("status") in ("disabled", "notrun"):
+        why = "not run" if skipped is None else skipped.get("message") or "it does not say why"
+        print(f"skipped: {case.get('name')}: {why}", file=sys.stderr)
+    elif case.find("failure") is None and case.find("error") is None:
+        passed += 1
+    else:
+        failed += 1
+print(passed, failed)
+END
+	) || return 1
+	passed=$((passed + ${sums% *}))
+	broken=$((broken + ${sums#* }))
+}
+
+bundle() {
+	dirs=$(tools/bundle.sh "$top/build/release/bin/kubecdn") || return 1
+	KUBECDN_BUNDLE=$(echo "$dirs" | sed -n 1p)
+	KC_BUNDLE_BIN=$(echo "$dirs" | sed -n 2p)
+	KC_BUNDLE=$KUBECDN_BUNDLE
+	export KUBECDN_BUNDLE KC_BUNDLE KC_BUNDLE_BIN
+	echo "bundle $KUBECDN_BUNDLE, programs $KC_BUNDLE_BIN"
+}
+
+e2e() {
+	r=0
+	KUBECDN="$top/build/release/bin/kubecdn" KC_BUILD="$top/build/release" \
+		"$cache/venv/bin/python" -m pytest -q -ra -p no:cacheprovider --timeout=600 --durations=15 \
+		--junit-xml="$results/e2e.xml" tests/e2e </dev/null || r=1
+	count "$results/e2e.xml"
+	# Everything they need was made above: a skipped test here would be one that nobody ran.
+	if grep -q '<skipped' "$results/e2e.xml"; then
+		echo "e2e: tests were skipped that have all they need"
+		r=1
+	fi
+	return $r
+}
+
+exec </dev/null
+section deps tools/deps.sh
+section build-debug build debug
+section build-release build release
+# What has threads: the engine, the store, progress.
+section build-tsan build tsan test-ui test-plan test-crash test-store
+section lint tests/lint/run.sh build/debug
+# Tests that need programs of the bundle find them by KC_BUNDLE_BIN.
+[ "${1:-}" = fast ] || section bundle bundle
+section unit-debug unit debug
+section unit-tsan unit tsan -R '^(ui|plan|crash|store)$'
+# Sanitized builds sample the second crash; this one takes every point twice.
+section unit-release unit release -R '^crash$'
+[ "${1:-}" = fast ] || section e2e e2e
+
+printf '\n%s' "$stages"
+printf '%6d s  in all\n' "$(($(date +%s) - began))"
+[ -z "$failed" ] || echo "FAILED:$failed"
+echo "$passed passed, $broken failed"
+[ -z "$failed" ]

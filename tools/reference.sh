@@ -1,0 +1,52 @@
+#!/bin/sh
+# Write docs/reference from the program's own tables: every verb's help, every field's
+# explanation. With "check": only compare (a lint).
+# usage: tools/reference.sh path/to/kubecdn [check]
+# shellcheck disable=SC2016 # backticks of Markdown
+set -eu
+
+kubecdn=$1
+top=$(cd "$(dirname "$0")/.." && pwd)
+to=$top/docs/reference
+out=$to
+if [ "${2:-}" = check ]; then
+	out=$(mktemp -d)
+	trap 'rm -rf "$out"' EXIT
+fi
+mkdir -p "$out"
+unset KUBECDN_STATE KUBECDN_PROGRESS KUBECDN_DEBUG KUBECDN_BUNDLE XDG_STATE_HOME
+
+block() { printf '\n```\n%s\n```\n' "$1"; }
+
+commands() {
+	printf '# Commands\n\nMade by tools/reference.sh from `kubecdn --help`; do not edit.\n'
+	help=$("$kubecdn" --help)
+	block "$help"
+	echo "$help" | sed -n 's/^  \([a-z][a-z ]*[a-z]\)   *[A-Z].*/\1/p' | while read -r verb; do
+		printf '\n## kubecdn %s\n' "$verb"
+		# shellcheck disable=SC2086 # two words
+		block "$("$kubecdn" $verb --help | sed '/^Flags of every command:/,$d')"
+	done
+}
+
+# fields PATH: its explanation, then those of the objects below it.
+fields() {
+	text=$("$kubecdn" explain "$1")
+	printf '\n## %s\n' "$1"
+	block "$text"
+	for field in $(echo "$text" | sed -n 's/^  \([A-Za-z]*\) <\(\[\]\)\{0,1\}object>.*/\1/p'); do
+		fields "$1.$field"
+	done
+}
+
+manifest() {
+	printf '# The Cluster manifest\n\nMade by tools/reference.sh from `kubecdn explain`; do not edit.\n'
+	fields cluster
+}
+
+commands >"$out/commands.md"
+manifest >"$out/cluster.md"
+[ "$out" = "$to" ] && exit 0
+diff -u "$to/commands.md" "$out/commands.md" && diff -u "$to/cluster.md" "$out/cluster.md" && exit 0
+echo "docs/reference is out of step with the program: run tools/reference.sh $kubecdn"
+exit 1
