@@ -81,7 +81,8 @@ int kc_ssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *exec, int *ret_exit,
 int kc_ssh_run(struct kc_ssh *s, const char *command, char **ret_out, struct kc_err *err);
 /*
  * Start a command that stays for as long as the connection does and then sees
- * the end of its input, however the connection ended: the place to tidy up.
+ * the end of its input, however the connection ended: the place to tidy up. It
+ * must ignore SIGPIPE and SIGHUP, or a client that dies early kills it first.
  * ret_out: its output until the line with mark in it. One a session.
  */
 int kc_ssh_hold(struct kc_ssh *s, const char *command, const char *mark, char **ret_out,

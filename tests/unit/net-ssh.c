@@ -108,8 +108,10 @@ static char *hold_a_folder(struct kc_ssh *s)
 	_cleanup_free_ char *path = in_dir("held"), *out = NULL, *command = NULL;
 	struct kc_err err = { 0 };
 
-	command =
-		xasprintf("echo noise; mkdir %s; echo MARK; cat >/dev/null; rmdir %s", path, path);
+	/* The trap: a client that dies before MARK must not take the shell with it. */
+	command = xasprintf("trap '' HUP PIPE; echo noise; mkdir %s; echo MARK; "
+			    "cat >/dev/null; rmdir %s",
+			    path, path);
 	if (kc_ssh_hold(s, command, "MARK", &out, &err) < 0)
 		fail_msg("%s", err.msg);
 	assert_non_null(strstr(out, "MARK\n"));
