@@ -321,7 +321,7 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 	}
 	s->secrets = (struct kc_secrets){ .store = s->store, .prefix = s->prefix };
 	if (r == 0 && s->exists)
-		r = kc_state_open(s->store, s->prefix, fence, &s->state, err);
+		r = kc_state_open(s->store, s->prefix, s->uid, fence, &s->state, err);
 	s->engine.fence = fence;
 	return r;
 }
@@ -336,7 +336,8 @@ int session_commit(struct session *s, struct kc_err *err)
 		r = store_identity(s, err);
 		s->exists = r == 0;
 		if (r == 0)
-			r = kc_state_open(s->store, s->prefix, s->engine.fence, &s->state, err);
+			r = kc_state_open(s->store, s->prefix, s->uid, s->engine.fence, &s->state,
+					  err);
 		s->engine.state = s->state;
 	}
 	return r < 0 ? r : store_document(s, err);
@@ -344,10 +345,12 @@ int session_commit(struct session *s, struct kc_err *err)
 
 char *session_api_address(struct session *s)
 {
-	const json_t *tasks = s->state ? kc_state_tasks(s->state) : NULL, *task;
+	/* A copy: the kinds of Kubernetes objects ask for it while others record. */
+	json_auto_t *tasks = s->state ? kc_state_copy(s->state) : NULL;
 	const char *id, *address = NULL;
+	const json_t *task;
 
-	json_object_foreach((json_t *)tasks, id, task) {
+	json_object_foreach(tasks, id, task) {
 		const json_t *out = json_object_get(task, "outputs");
 
 		if (!streq(kc_json_get_str(task, "kind", ""), "node") ||

@@ -118,6 +118,16 @@ static int set_intent(struct kc_run *r, struct kc_job *j, const char *action, js
 	return append(r, j->node, e, true, err);
 }
 
+/* What the run as a whole failed with: the first reason. */
+static void note_first(struct kc_run *r, int code, const char *msg)
+{
+	pthread_mutex_lock(&r->lock);
+	if (!r->failed)
+		kc_fail(&r->first, code, "%s", msg);
+	r->failed = true;
+	pthread_mutex_unlock(&r->lock);
+}
+
 /* Lease and fence are still ours? If not nothing more may start. */
 static int guard(struct kc_run *r, struct kc_err *err)
 {
@@ -128,8 +138,10 @@ static int guard(struct kc_run *r, struct kc_err *err)
 	if (!r->engine->guard)
 		return 0;
 	rc = r->engine->guard(r->engine->cookie, err);
-	if (rc < 0)
+	if (rc < 0) {
+		note_first(r, rc, err->msg); /* before others fail with "stopped" */
 		atomic_store(&r->caller.stop, true);
+	}
 	return rc;
 }
 
@@ -245,34 +257,53 @@ static void set_output(struct kc_node *n, const json_t *actual)
 	n->output = copy;
 }
 
-/* The provider has taken a removal that we never heard of: its token is used up. */
+/*
+ * What was made with this token is gone: by a removal that we never heard of, or behind our back.
+ * Only a creation that was cut off has the token still to use.
+ */
 static void skip_used_generation(struct kc_job *j)
 {
-	const char *intent = kc_json_get_str(j->node->rec, "intent", "");
+	const json_t *rec = j->node->rec;
+	const char *intent = kc_json_get_str(rec, "intent", "");
+	bool pending = kc_json_get_bool(rec, "pending", false);
 
-	if (!j->intended && kc_json_get_bool(j->node->rec, "pending", false) &&
-	    (streq(intent, "delete") || streq(intent, "replace")) && !j->skipped) {
+	if (j->intended || j->skipped || j->renewed || !rec)
+		return;
+	if (!pending || streq(intent, "delete") || streq(intent, "replace")) {
 		j->generation++;
 		j->skipped = true;
 	}
 }
 
-/* Destroy first: the old one away, then look again for what is to be created. */
-static int replace_in_place(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+/*
+ * Destroy first: the old one away, then look again for what is to be created. It
+ * may take its time to go: then this is asked again until it is not found.
+ */
+static int replace_in_place(struct kc_run *r, struct kc_job *j, json_t **actual, struct kc_err *err)
 {
 	struct kc_call c = call_of(r, j);
 	int rc;
 
+	j->removing = true;
 	c.want = kc_identity_of(j->node);
 	rc = remove_one(r, j, &c, "replace", err);
 	if (rc < 0)
 		return rc;
+	j->removing = false;
 	j->renewed = true;
 	if (j->intended) {
 		rc = append_result(r, j->node, "removed", err);
 		j->generation++;
 	}
 	j->intended = false;
+	json_decref(*actual);
+	*actual = NULL;
+	if (rc == 0)
+		rc = look(r, j, actual, err);
+	if (rc == 0 && *actual)
+		rc = kc_fail(err, KC_EAGAIN, "the old one is still there");
+	if (rc == 0)
+		kc_node_diff(r->plan, j->node, NULL);
 	return rc;
 }
 
@@ -294,7 +325,10 @@ static int start_successor(struct kc_run *r, struct kc_job *j, json_t **actual, 
 	json_decref(*actual);
 	*actual = NULL;
 	c = call_of(r, j);
-	return kc_call_find(&c, actual, err);
+	rc = kc_call_find(&c, actual, err);
+	if (rc == 0)
+		kc_node_diff(r->plan, j->node, *actual);
+	return rc;
 }
 
 static int mutate(struct kc_run *r, struct kc_job *j, json_t **actual, struct kc_err *err)
@@ -322,39 +356,35 @@ static int mutate(struct kc_run *r, struct kc_job *j, json_t **actual, struct kc
 	return 0;
 }
 
+static int look_and_diff(struct kc_run *r, struct kc_job *j, json_t **ret_actual,
+			 struct kc_err *err)
+{
+	int rc = look(r, j, ret_actual, err);
+
+	if (rc < 0)
+		return rc;
+	kc_node_diff(r->plan, j->node, *ret_actual);
+	if (j->node->kind->nested)
+		j->node->action = j->planned; /* its children decided, in the plan */
+	return check_strength(j, err);
+}
+
 static int converge(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 {
 	struct kc_node *n = j->node;
 	json_auto_t *actual = NULL;
-	int rc;
+	int rc = 0;
 
-	rc = look(r, j, &actual, err);
+	if (!j->removing)
+		rc = look_and_diff(r, j, &actual, err);
 	if (rc < 0)
 		return rc;
-	kc_node_diff(r->plan, n, actual);
-	if (n->kind->nested)
-		n->action = j->planned; /* its children decided, in the plan */
-	rc = check_strength(j, err);
-	if (rc < 0)
-		return rc;
-	if (n->action == KC_REPLACE && n->kind->replace == KC_DESTROY_FIRST) {
-		rc = replace_in_place(r, j, err);
-		if (rc < 0)
-			return rc;
-		json_decref(actual);
-		actual = NULL;
-		rc = look(r, j, &actual, err);
-		if (rc < 0)
-			return rc;
-		if (actual)
-			return kc_fail(err, KC_EAGAIN, "the old one is still there");
-		kc_node_diff(r->plan, n, NULL);
-	} else if (n->action == KC_REPLACE) {
+	if (n->action == KC_REPLACE && n->kind->replace == KC_DESTROY_FIRST)
+		rc = replace_in_place(r, j, &actual, err);
+	else if (n->action == KC_REPLACE)
 		rc = start_successor(r, j, &actual, err);
-		if (rc < 0)
-			return rc;
-		kc_node_diff(r->plan, n, actual);
-	}
+	if (rc < 0)
+		return rc;
 	if (n->action == KC_CREATE)
 		skip_used_generation(j);
 	if (n->action != KC_KEEP) {
@@ -376,6 +406,8 @@ static int keep(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 		set_output(n, json_object_get(n->rec, "outputs"));
 	else
 		set_output(n, n->actual);
+	if (n->mode == KC_IGNORE)
+		return 0; /* what is recorded stands until it is looked after again */
 	if (n->mode != KC_SYNC)
 		return n->rec ? append_result(r, n, "forgotten", err) : 0;
 	return record_truth(r, j, n->actual, err);
@@ -388,7 +420,7 @@ static int be_ready(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	struct kc_call c;
 	int rc;
 
-	if (!n->kind->ready || !n->output)
+	if (!n->kind->ready || !n->output || n->mode == KC_IGNORE)
 		return 0;
 	if (j->phase == KC_PH_READY) { /* we slept: what we knew is stale */
 		rc = look(r, j, &actual, err);
@@ -450,15 +482,16 @@ static int wait_more(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms, 
 	int64_t limit = r->engine->deadline_ms > 0 ? r->engine->deadline_ms : DEADLINE_MS;
 	int64_t spent = kc_now_ms() - j->start_ms;
 	struct kc_call c = call_of(r, j);
-	bool news = !j->tries || !streq(j->waiting, err->msg);
+	bool news = !j->tries || !streq(j->waiting.msg, err->msg);
 
-	snprintf(j->waiting, sizeof(j->waiting), "%.*s", (int)sizeof(j->waiting) - 1, err->msg);
+	j->waiting = *err;
 	if (spent >= limit)
 		return kc_fail(err, KC_ETIMEOUT, "%s: not %s after %lld s%s%s", j->node->id,
 			       j->planned == KC_DELETE ? "gone" : "ready",
-			       (long long)(spent / 1000), *j->waiting ? ": " : "", j->waiting);
+			       (long long)(spent / 1000), *j->waiting.msg ? ": " : "",
+			       j->waiting.msg);
 	if (news)
-		kc_call_event(&c, KC_EV_WAIT, *j->waiting ? j->waiting : NULL, NULL);
+		kc_call_event(&c, KC_EV_WAIT, *j->waiting.msg ? j->waiting.msg : NULL, NULL);
 	*ret_delay_ms = backoff(r->engine, j->node->provider, j->tries++);
 	if (*ret_delay_ms > limit - spent)
 		*ret_delay_ms = limit - spent + 1;
@@ -473,11 +506,7 @@ static void job_failed(struct kc_run *r, struct kc_job *j, const struct kc_err *
 		append(r, j->node, kc_pack("{s:s, s:s}", "result", "error", "error", err->msg),
 		       false, NULL);
 	kc_call_event(&c, KC_EV_FAILED, err->msg, NULL);
-	pthread_mutex_lock(&r->lock);
-	if (!r->failed)
-		r->first = *err;
-	r->failed = true;
-	pthread_mutex_unlock(&r->lock);
+	note_first(r, err->code, err->msg);
 }
 
 int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms)
@@ -512,78 +541,18 @@ int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms)
 	return rc;
 }
 
-static int run_cb(void *cookie, size_t job, int64_t *ret_delay_ms)
+void kc_job_skipped(struct kc_run *r, struct kc_job *j, size_t because)
 {
-	struct kc_run *r = cookie;
-
-	return kc_job_run(r, &r->jobs[job], ret_delay_ms);
-}
-
-static void skipped_cb(void *cookie, size_t job, size_t because)
-{
-	struct kc_run *r = cookie;
-	struct kc_job *j = &r->jobs[job];
 	struct kc_call c = call_of(r, j);
 	_cleanup_free_ char *text = NULL;
 
 	if (because == KC_NONE) {
-		pthread_mutex_lock(&r->lock);
-		if (!r->failed)
-			kc_fail(&r->first, KC_ECANCELED,
-				"stopped before all was done; run the command again to go on");
-		r->failed = true;
-		pthread_mutex_unlock(&r->lock);
+		note_first(r, KC_ECANCELED,
+			   "stopped before all was done; run the command again to go on");
 		return;
 	}
 	if (j->planned == KC_KEEP)
 		return; /* nothing was to be done */
 	text = xasprintf("skipped: %s failed", r->jobs[because].node->id);
 	kc_call_event(&c, KC_EV_FAILED, text, NULL);
-}
-
-static bool canceled_cb(void *cookie)
-{
-	struct kc_run *r = cookie;
-
-	return kc_caller_canceled(&r->caller);
-}
-
-/* Everything waits: a good moment to make results durable. */
-static void idle_cb(void *cookie)
-{
-	struct kc_run *r = cookie;
-
-	kc_state_flush(r->engine->state, NULL);
-}
-
-int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
-{
-	struct kc_run r = { .engine = e, .plan = p, .lock = PTHREAD_MUTEX_INITIALIZER };
-	struct kc_sched s = {
-		.cookie = &r,
-		.run = run_cb,
-		.skipped = skipped_cb,
-		.canceled = canceled_cb,
-		.idle = idle_cb,
-	};
-	_cleanup_free_ int *caps = NULL;
-	int rc;
-
-	if (!e->state || !kc_state_writable(e->state))
-		return kc_fail(err, KC_EINVAL, "the state is not open for writing");
-	kc_jobs_make(&r, &s);
-	for (size_t i = 0; i < r.n; i++)
-		r.jobs[i].planned = r.jobs[i].node->action;
-	s.caps = caps = kc_sched_caps(e, &s.lanes, &s.threads);
-	kc_caller_init(&r.caller, e);
-	kc_sched_run(&s);
-	rc = kc_state_flush(e->state, r.failed ? NULL : &r.first);
-	if (rc < 0)
-		r.failed = true;
-	for (size_t i = 0; i < r.n; i++)
-		kc_idx_done(&s.jobs[i].deps);
-	kc_caller_done(&r.caller);
-	free(s.jobs);
-	free(r.jobs);
-	return r.failed ? kc_fail(err, r.first.code, "%s", r.first.msg) : 0;
 }

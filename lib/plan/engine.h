@@ -6,6 +6,7 @@
  *	plan.c    the public calls, the plan's JSON
  *	jobs.c    nodes -> jobs (a replace may need two)  (over sched.c)
  *	apply.c   one job's steps                          (over call.c, state.c)
+ *	run.c     all jobs of an apply                     (over sched.c)
  *
  * While sched.c runs, a node is written by the one thread that runs its job and
  * read by jobs that depend on it, which start later; nothing else is shared
@@ -133,6 +134,7 @@ struct kc_sched_job {
 	struct kc_idx deps;
 	size_t lane;
 	const char *limit; /* "name:N", validated; or NULL */
+	size_t heir;	   /* 1 + the job that goes on holding the limit after this one; 0: none */
 };
 struct kc_sched {
 	struct kc_sched_job *jobs;
@@ -163,11 +165,12 @@ struct kc_job {
 	enum kc_phase phase;
 	bool announced; /* KC_EV_START went out */
 	bool resolved, intended, skipped;
-	bool renewed; /* the old incarnation of a replace is out of the way */
+	bool removing; /* destroy first: the old incarnation is on its way out */
+	bool renewed;  /* the old incarnation of a replace is out of the way */
 	unsigned tries;
 	int64_t start_ms;
 	int64_t generation;
-	char waiting[200];
+	struct kc_err waiting; /* why it was last told to wait */
 };
 struct kc_run {
 	struct kc_engine *engine;
@@ -181,8 +184,9 @@ struct kc_run {
 };
 void kc_jobs_make(struct kc_run *r, struct kc_sched *s);
 
-/* apply.c: what struct kc_sched wants */
+/* apply.c: what struct kc_sched wants, for one job */
 int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms);
+void kc_job_skipped(struct kc_run *r, struct kc_job *j, size_t because);
 const char *kc_action_name(enum kc_action a);
 
 /* state.c: entry is consumed. durable: wait until it is stored. */

@@ -38,12 +38,36 @@ static size_t remove_job(struct kc_run *r, struct kc_sched_job *jobs, size_t *re
 {
 	if (removes[x] == KC_NONE) {
 		removes[x] = add_job(r, jobs, x, KC_JOB_REMOVE);
+		jobs[removes[x]].limit = jobs[x].limit;
+		jobs[removes[x]].heir = 1 + x; /* from the removal until the new one is ready */
 		kc_idx_add(&jobs[x].deps, removes[x]);
 	}
 	return removes[x];
 }
 
-/* Users of replaced things that are themselves removed go first. */
+/* The node that a recorded edge leads to, or KC_NONE. */
+static size_t recorded(const struct kc_plan *p, const json_t *edge)
+{
+	const char *id = json_string_value(edge);
+
+	return id ? kc_graph_index(p, id, strlen(id)) : KC_NONE;
+}
+
+/* Will d, which used x until now, let go of it: because it leaves, or refers to it no longer? */
+static bool lets_go(const struct kc_plan *p, size_t d, size_t x)
+{
+	const struct kc_node *n = &p->nodes[d];
+
+	if (!n->task)
+		return n->action == KC_DELETE;
+	for (size_t k = 0; k < n->deps.n; k++)
+		if (n->deps.v[k] == x)
+			return false;
+	return d != x && !destroys_first(n);
+}
+
+/* Users of replaced things go first: those that are removed themselves, and those that move away.
+ */
 static void order_removals(struct kc_run *r, struct kc_sched_job *jobs, size_t *removes)
 {
 	struct kc_plan *p = r->plan;
@@ -62,13 +86,10 @@ static void order_removals(struct kc_run *r, struct kc_sched_job *jobs, size_t *
 				kc_idx_add(&jobs[rx].deps, remove_job(r, jobs, removes, d));
 			}
 		}
-		if (n->task || n->action != KC_DELETE)
-			continue;
 		json_array_foreach(json_object_get(n->rec, "after"), k, v) {
-			const char *id = json_string_value(v);
-			size_t x = id ? kc_graph_index(p, id, strlen(id)) : KC_NONE;
+			size_t x = recorded(p, v);
 
-			if (x != KC_NONE && destroys_first(&p->nodes[x])) {
+			if (x != KC_NONE && destroys_first(&p->nodes[x]) && lets_go(p, d, x)) {
 				size_t rx = remove_job(r, jobs, removes, x);
 
 				kc_idx_add(&jobs[rx].deps, d);
@@ -130,10 +151,21 @@ static void add_cleanups(struct kc_run *r, struct kc_sched_job *jobs)
 		if (cleanup[i] != KC_NONE)
 			kc_idx_add(&jobs[cleanup[i]].deps, i);
 	}
-	for (size_t i = 0; i < p->n; i++)
-		for (size_t k = 0; k < p->nodes[i].deps.n; k++)
+	for (size_t i = 0; i < p->n; i++) {
+		json_t *v;
+		size_t k;
+
+		for (k = 0; k < p->nodes[i].deps.n; k++)
 			if (cleanup[p->nodes[i].deps.v[k]] != KC_NONE)
 				kc_idx_add(&jobs[cleanup[p->nodes[i].deps.v[k]]].deps, i);
+		/* Who used it and leaves, or will no longer refer to it, still uses the old one. */
+		json_array_foreach(json_object_get(p->nodes[i].rec, "after"), k, v) {
+			size_t x = recorded(p, v);
+
+			if (x != KC_NONE && cleanup[x] != KC_NONE && x != i)
+				kc_idx_add(&jobs[cleanup[x]].deps, i);
+		}
+	}
 }
 
 void kc_jobs_make(struct kc_run *r, struct kc_sched *s)

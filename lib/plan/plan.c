@@ -50,9 +50,16 @@ static json_t *censor(const json_t *v, const char *path, const struct kc_kind *k
 {
 	json_t *out, *m;
 	const char *key;
+	size_t i;
 
 	if (is_secret(path, kind) && !kc_is_hole(v))
 		return json_string("(sensitive)");
+	if (json_is_array(v) && kind->sensitive) {
+		out = json_array();
+		json_array_foreach(v, i, m)
+			json_array_append_new(out, censor(m, path, kind));
+		return out;
+	}
 	if (!json_is_object(v) || !kind->sensitive)
 		return json_deep_copy(v);
 	out = json_object();

@@ -38,7 +38,7 @@ struct sched {
 	pthread_mutex_t lock;
 	pthread_cond_t work, main;
 	size_t *pending, *next, *limit_of, *start, *users;
-	bool *done, *active;
+	bool *done, *active, *holds; /* holds: has its limit */
 	struct lane *lanes;
 	struct limit *limits;
 	size_t nlimits;
@@ -103,7 +103,8 @@ static void wake_worker(struct sched *x)
 {
 	sigset_t all, old;
 
-	if (x->idle || x->nthreads == x->s->threads) {
+	/* Who was woken stays idle until it has the lock: count heads, not sleepers. */
+	if (x->ready <= (size_t)x->idle || x->nthreads == x->s->threads) {
 		pthread_cond_signal(&x->work);
 		return;
 	}
@@ -125,36 +126,74 @@ static void make_ready(struct sched *x, size_t job)
 	wake_worker(x);
 }
 
+static void take_limit(struct sched *x, size_t limit, size_t job)
+{
+	x->limits[limit].used++;
+	x->holds[job] = true;
+}
+
 /* All dependencies are done: through the named limit, if there is one. */
 static void release(struct sched *x, size_t job)
 {
 	size_t i = x->limit_of[job];
 
-	if (i != KC_NONE && x->limits[i].used >= x->limits[i].max) {
-		push(x, &x->limits[i].head, &x->limits[i].tail, job);
-		return;
+	if (i != KC_NONE && !x->holds[job]) {
+		if (x->limits[i].used >= x->limits[i].max) {
+			push(x, &x->limits[i].head, &x->limits[i].tail, job);
+			return;
+		}
+		take_limit(x, i, job);
 	}
-	if (i != KC_NONE)
-		x->limits[i].used++;
 	make_ready(x, job);
+}
+
+/* The next one that waits for a limit, and lives. */
+static size_t pop_waiting(struct sched *x, struct limit *l)
+{
+	size_t job;
+
+	do {
+		job = pop(x, &l->head);
+	} while (job != KC_NONE && x->done[job]);
+	return job;
 }
 
 static void free_limit(struct sched *x, size_t job)
 {
 	size_t i = x->limit_of[job], waiting;
 
-	if (i == KC_NONE)
+	if (!x->holds[job])
 		return;
+	x->holds[job] = false;
 	x->limits[i].used--;
-	if (!x->canceled && (waiting = pop(x, &x->limits[i].head)) != KC_NONE) {
-		x->limits[i].used++;
+	if (!x->canceled && (waiting = pop_waiting(x, &x->limits[i])) != KC_NONE) {
+		take_limit(x, i, waiting);
 		make_ready(x, waiting);
+	}
+}
+
+/*
+ * All that is left waits for limits, and who holds them waits for one of those: a
+ * thing that is replaced while another one that it depends on is replaced under
+ * the same limit. One too many at a time is better than none for ever.
+ */
+static void exceed_limit(struct sched *x)
+{
+	for (size_t i = 0; i < x->nlimits; i++) {
+		size_t job = pop_waiting(x, &x->limits[i]);
+
+		if (job == KC_NONE)
+			continue;
+		take_limit(x, i, job);
+		make_ready(x, job);
+		return;
 	}
 }
 
 static void finish(struct sched *x, size_t job)
 {
 	x->done[job] = true;
+	free_limit(x, job);
 	if (--x->left == 0)
 		pthread_cond_broadcast(&x->main);
 }
@@ -183,6 +222,12 @@ static void skip_users(struct sched *x, size_t job)
 
 static void succeed(struct sched *x, size_t job)
 {
+	size_t heir = x->s->jobs[job].heir;
+
+	if (heir && x->holds[job] && !x->done[heir - 1]) {
+		x->holds[job] = false;
+		x->holds[heir - 1] = true;
+	}
 	for (size_t k = x->start[job]; k < x->start[job + 1]; k++)
 		if (--x->pending[x->users[k]] == 0 && !x->done[x->users[k]] && !x->canceled)
 			release(x, x->users[k]);
@@ -259,7 +304,6 @@ static void settle(struct sched *x, size_t job, int r, int64_t delay)
 	} else {
 		skip_users(x, job);
 	}
-	free_limit(x, job);
 	finish(x, job);
 }
 
@@ -340,7 +384,9 @@ static void keep_time(struct sched *x)
 			pthread_mutex_lock(&x->lock);
 			continue;
 		}
-		if (x->left)
+		if (x->left && !x->running && !x->ready && !x->nheap && !x->canceled)
+			exceed_limit(x);
+		else if (x->left)
 			wait_main(x, next);
 	}
 	pthread_cond_broadcast(&x->work);
@@ -401,6 +447,7 @@ static void sched_init(struct sched *x, const struct kc_sched *s)
 	x->limit_of = xcalloc(s->n, sizeof(*x->limit_of));
 	x->done = xcalloc(s->n, sizeof(*x->done));
 	x->active = xcalloc(s->n, sizeof(*x->active));
+	x->holds = xcalloc(s->n, sizeof(*x->holds));
 	x->heap = xcalloc(s->n, sizeof(*x->heap));
 	x->limits = xcalloc(s->n, sizeof(*x->limits));
 	x->lanes = xcalloc(s->lanes, sizeof(*x->lanes));
@@ -417,7 +464,7 @@ static void sched_init(struct sched *x, const struct kc_sched *s)
 static void sched_done(struct sched *x)
 {
 	void *const owned[] = { x->pending, x->next,  x->limit_of, x->done,  x->active, x->heap,
-				x->limits,  x->lanes, x->threads,  x->start, x->users };
+				x->limits,  x->lanes, x->threads,  x->start, x->users,	x->holds };
 
 	for (size_t i = 0; i < ARRAY_SIZE(owned); i++)
 		free(owned[i]);

@@ -29,7 +29,7 @@
 
 struct kc_state {
 	struct kc_store *store;
-	char *prefix;
+	char *prefix, *uid;
 	uint64_t fence;
 	char etag[KC_STORE_ETAG];
 	bool dirty;
@@ -137,7 +137,7 @@ static void fold(json_t *tasks, json_t *generations, const json_t *e)
 			json_object_set_new(t, "old", old);
 		json_object_set_new(tasks, id, t);
 		json_object_del(generations, id);
-	} else if (streq(result, "gone")) {
+	} else if (streq(result, "gone") || (streq(result, "forgotten") && t)) {
 		set_generation(generations, id, generation_of(tasks, generations, id) + 1);
 		json_object_del(tasks, id);
 	} else if (streq(result, "removed") && t) {
@@ -147,8 +147,6 @@ static void fold(json_t *tasks, json_t *generations, const json_t *e)
 		json_object_del(t, "outputs");
 	} else if (streq(result, "cleaned") && t) {
 		fold_cleaned(t, kc_json_get_int(e, "generation", 0));
-	} else if (streq(result, "forgotten")) {
-		json_object_del(tasks, id);
 	} /* "error": stays pending */
 }
 
@@ -199,6 +197,11 @@ static int read_record(struct kc_state *s, struct snapshot *n, struct kc_err *er
 	}
 	if (r < 0)
 		return r;
+	if (!streq(kc_json_get_str(rec, "uid", s->uid), s->uid))
+		return kc_fail(err, KC_ECONFLICT,
+			       "%s: this record is of another cluster of that name (uid %s, not "
+			       "%s)",
+			       key, kc_json_get_str(rec, "uid", "?"), s->uid);
 	if (kc_json_int(rec, key, "fence", &fence, err) < 0 ||
 	    kc_json_int(rec, key, "serial", &serial, err) < 0 ||
 	    kc_json_obj(rec, key, "tasks", &tasks, err) < 0)
@@ -239,6 +242,9 @@ static int replay(struct kc_state *s, struct snapshot *n, struct kc_err *err)
 			return r;
 		if (kc_json_arr(seg, json_string_value(k), "entries", &entries, err) < 0)
 			return KC_EINVAL;
+		/* A late word of an operator of the cluster that had this name before. */
+		if (!streq(kc_json_get_str(seg, "uid", s->uid), s->uid))
+			continue;
 		json_array_foreach((json_t *)entries, j, e)
 			fold(n->tasks, n->generations, e);
 		n->replayed = true;
@@ -252,8 +258,9 @@ static int put_record(struct kc_state *s, const json_t *tasks, const json_t *gen
 		      uint64_t serial, const char *if_match, struct kc_err *err)
 {
 	_cleanup_free_ char *key = xasprintf("%s/record.json", s->prefix);
-	json_auto_t *rec = kc_pack("{s:I, s:I, s:O, s:O}", "fence", (json_int_t)s->fence, "serial",
-				   (json_int_t)serial, "tasks", tasks, "generations", generations);
+	json_auto_t *rec =
+		kc_pack("{s:s, s:I, s:I, s:O, s:O}", "uid", s->uid, "fence", (json_int_t)s->fence,
+			"serial", (json_int_t)serial, "tasks", tasks, "generations", generations);
 
 	return kc_store_put_json(s->store, key, STATE_FORMAT, rec, if_match, s->etag, err);
 }
@@ -325,14 +332,15 @@ static int try_open(struct kc_state *s, struct kc_err *err)
 	return 0;
 }
 
-int kc_state_open(struct kc_store *store, const char *prefix, uint64_t fence, struct kc_state **ret,
-		  struct kc_err *err)
+int kc_state_open(struct kc_store *store, const char *prefix, const char *uid, uint64_t fence,
+		  struct kc_state **ret, struct kc_err *err)
 {
 	struct kc_state *s = xcalloc(1, sizeof(*s));
 	int r = KC_EAGAIN;
 
 	s->store = store;
 	s->prefix = xstrdup(prefix);
+	s->uid = xstrdup(uid);
 	s->fence = fence;
 	s->queue = json_array();
 	pthread_mutex_init(&s->lock, NULL);
@@ -354,6 +362,16 @@ const json_t *kc_state_tasks(const struct kc_state *s)
 	return s->tasks;
 }
 
+json_t *kc_state_copy(struct kc_state *s)
+{
+	json_t *v;
+
+	pthread_mutex_lock(&s->lock);
+	v = json_deep_copy(s->tasks);
+	pthread_mutex_unlock(&s->lock);
+	return v;
+}
+
 bool kc_state_writable(const struct kc_state *s)
 {
 	return s->fence != 0;
@@ -372,8 +390,8 @@ static void lead(struct kc_state *s)
 	s->leading = true;
 	s->queue = json_array();
 	pthread_mutex_unlock(&s->lock);
-	seg = kc_pack("{s:I, s:I, s:o}", "fence", (json_int_t)s->fence, "serial",
-		      (json_int_t)serial, "entries", batch);
+	seg = kc_pack("{s:s, s:I, s:I, s:o}", "uid", s->uid, "fence", (json_int_t)s->fence,
+		      "serial", (json_int_t)serial, "entries", batch);
 	r = kc_store_put_json(s->store, key, STATE_FORMAT, seg, "", NULL, &err);
 	pthread_mutex_lock(&s->lock);
 	s->leading = false;
@@ -502,5 +520,6 @@ void kc_state_close(struct kc_state *s)
 	pthread_cond_destroy(&s->cond);
 	pthread_mutex_destroy(&s->lock);
 	free(s->prefix);
+	free(s->uid);
 	free(s);
 }

@@ -1,8 +1,9 @@
 /*
  * The engine's durable state below one prefix of a store:
  *
- *   <prefix>/record.json        {fence, serial, tasks: {id: {kind, want, outputs, after, within,
- * via}}} <prefix>/journal/F-S.json   immutable segments: intents and results of fence F, serial S
+ *   <prefix>/record.json        {uid, fence, serial, tasks: {id: {kind, want, outputs, after,
+ * within, via}}} <prefix>/journal/F-S.json   immutable segments: intents and results of fence F,
+ * serial S
  *
  * Before a mutating call an intent {seq, fence, task, action, token} is durable
  * (group-committed: one put for all pending ones); after it {seq, outputs|error}.
@@ -18,12 +19,18 @@
 
 struct kc_state;
 
-/* Read-only when fence is 0 (previews); otherwise the record is fenced first. */
-int kc_state_open(struct kc_store *store, const char *prefix, uint64_t fence, struct kc_state **ret,
-		  struct kc_err *err);
-/* Record plus replayed journal: {id: {...}}; borrowed. An intent without result has "pending":
- * true. */
+/*
+ * Read-only when fence is 0 (previews); otherwise the record is fenced first. uid is the owner's:
+ * names come back, and what was written for another owner of the name is none of ours (segments are
+ * left out, a record is KC_ECONFLICT).
+ */
+int kc_state_open(struct kc_store *store, const char *prefix, const char *uid, uint64_t fence,
+		  struct kc_state **ret, struct kc_err *err);
+/* Record plus replayed journal: {id: {...}}; borrowed, until the next change. An intent without
+ * result has "pending": true. */
 const json_t *kc_state_tasks(const struct kc_state *s);
+/* A copy of it, which may be taken while an apply is under way. */
+json_t *kc_state_copy(struct kc_state *s);
 /* Fold the journal into the record. Skipped without harm by a crash. */
 int kc_state_compact(struct kc_state *s, struct kc_err *err);
 /* Drop one task from the record without touching the resource (--forget). */

@@ -137,7 +137,7 @@ static double apply_s(struct kc_store *store, const json_t *tasks, const char *p
 	struct kc_err err = { 0 };
 	double took;
 
-	must(kc_state_open(store, prefix, 1, &e.state, &err), &err);
+	must(kc_state_open(store, prefix, "uid", 1, &e.state, &err), &err);
 	must(kc_plan_make(&e, tasks, &p, &err), &err);
 	took = now_s();
 	must(kc_plan_apply(&e, p, &err), &err);
@@ -212,7 +212,7 @@ int main(void)
 
 	apply = apply_apart_s(small);
 	present = true;
-	must(kc_state_open(&mem, "bench", 1, &state, &err), &err);
+	must(kc_state_open(&mem, "bench", "uid", 1, &state, &err), &err);
 	noop = plan_s(small, state, &p);
 	if (kc_plan_pending(p))
 		return 1;

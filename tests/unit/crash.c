@@ -72,7 +72,7 @@ static int run(const char *dir, const char *graph, int fence, size_t *ret_pendin
 		return -1;
 	store = toy_store(inner, at_point);
 	e.fence = (uint64_t)fence;
-	r = kc_state_open(store, "clusters/x", e.fence, &e.state, err);
+	r = kc_state_open(store, "clusters/x", "uid-1", e.fence, &e.state, err);
 	if (r == 0)
 		r = kc_plan_make(&e, tasks, &plan, err);
 	if (r == 0 && ret_pending)
@@ -212,6 +212,28 @@ static void crash_everywhere(const char *base, const char *graph, const char *st
 	print_message("%s: %d double crashes\n", step, runs);
 }
 
+/*
+ * Dead on the way to graph, then the user wants none of it any more: what the dead
+ * run had begun must be found although nothing ever recorded how it ended.
+ */
+static void crash_then_delete(const char *base, const char *graph, const char *step)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/try", root);
+	int runs = 0;
+
+	for (int i = 1;; i++, runs++) {
+		char what[100];
+
+		copy(base, dir);
+		if (run_child(dir, graph, 3, i))
+			break;
+		snprintf(what, sizeof(what), "%s, dead at %d, then deleted", step, i);
+		resume(dir, "[]", what);
+		check_end(dir, "[]", "", what);
+	}
+	print_message("%s: %d crashes, each followed by a delete\n", step, runs);
+}
+
 /* A base of its own for the next step: graph applied without a crash. */
 static void advance(const char *base, const char *graph)
 {
@@ -221,6 +243,9 @@ static void advance(const char *base, const char *graph)
 #define GUEST                                                                                      \
 	"{\"id\":\"thing/guest\",\"kind\":\"toy/thing\",\"within\":\"host/h\",\"want\":{"          \
 	"\"host\":\"host/h\"}}"
+#define FADES                                                                                      \
+	"{\"id\":\"thing/fades\",\"kind\":\"toy/thing\",\"limit\":\"vm:1\",\"want\":{"             \
+	"\"fades\":2,\"flaky\":true,\"zone\":"
 #define VM                                                                                         \
 	"{\"id\":\"thing/vm\",\"kind\":\"toy/thing\",\"limit\":\"vm:1\",\"want\":{\"on\":{"        \
 	"\"$ref\":\"thing/net#oid\"}}}"
@@ -249,6 +274,7 @@ static void test_replace_and_prune(void **x)
 
 	crash_everywhere(base, a, "create");
 	advance(base, a);
+	crash_then_delete(base, b, "replace and prune");
 	crash_everywhere(base, b, "replace and prune");
 	advance(base, b);
 	crash_everywhere(base, "[]", "delete");
@@ -264,6 +290,7 @@ static void test_create_first(void **x)
 
 	crash_everywhere(base, a, "create a front");
 	advance(base, a);
+	crash_then_delete(base, b, "replace, create first");
 	crash_everywhere(base, b, "replace, create first");
 	advance(base, b);
 	crash_everywhere(base, "[]", "delete a front");
@@ -280,9 +307,28 @@ static void test_within_and_update(void **x)
 	_cleanup_free_ char *base = base_dir("w");
 
 	advance(base, a);
+	crash_then_delete(base, b, "replace a host, update");
 	crash_everywhere(base, b, "replace a host, update");
 	advance(base, b);
 	crash_everywhere(base, "[]", "delete a host");
+}
+
+/* A provider that only accepts removals, answers late, and two that share a limit. */
+static void test_accepted_removal(void **x)
+{
+	static const char a[] = "[{\"id\":\"thing/net\",\"kind\":\"toy/thing\",\"want\":{\"zone\":"
+				"\"a\"}}," VM "," FADES "\"a\"}}]";
+	static const char b[] = "[{\"id\":\"thing/net\",\"kind\":\"toy/thing\",\"want\":{\"zone\":"
+				"\"a\"}}," VM "," FADES "\"b\"}}]";
+	_cleanup_free_ char *base = base_dir("a");
+
+	crash_then_delete(base, a, "create");
+	crash_everywhere(base, a, "create, two under a limit");
+	advance(base, a);
+	crash_then_delete(base, b, "replace what only fades");
+	crash_everywhere(base, b, "replace what only fades");
+	advance(base, b);
+	crash_everywhere(base, "[]", "delete what only fades");
 }
 
 static int setup(void **x)
@@ -308,6 +354,7 @@ int main(void)
 		cmocka_unit_test(test_replace_and_prune),
 		cmocka_unit_test(test_create_first),
 		cmocka_unit_test(test_within_and_update),
+		cmocka_unit_test(test_accepted_removal),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -83,6 +83,11 @@ static void test_sensitive(void **x)
 	assert_null(strstr(json, "hunter2"));
 	assert_null(strstr(kc_buf_get(&text), "hunter2"));
 	assert_non_null(strstr(kc_buf_get(&text), "password: (sensitive)"));
+	free(json);
+	plan_ok(w, "[" THING("a", "\"rules\":[{\"secret\":\"hunter2\",\"port\":1}]") "]");
+	json = kc_json_text(kc_plan_json(w->plan));
+	assert_null(strstr(json, "hunter2"));
+	assert_non_null(strstr(json, "\"port\":1"));
 	world_free(w);
 }
 
@@ -128,6 +133,14 @@ static void test_modes(void **x)
 	assert_int_equal(w->toy.removes, 0);
 	apply_ok(w, MODE("ignore"));
 	assert_int_equal(kc_plan_pending(w->plan), 0);
+	/* Paused, not given up: what was recorded of it still answers references to it. */
+	apply_ok(w, "[" THING("b", "\"n\":7") "]");
+	for (int i = 0; i < 2; i++)
+		apply_ok(w, "[{\"id\":\"b\",\"kind\":\"toy/"
+			    "thing\",\"mode\":\"ignore\",\"want\":{\"n\":8}"
+			    "}," THING("c", "\"x\":{\"$ref\":\"b#n\"}") "]");
+	plan_ok(w, "[" THING("b", "\"n\":7") "]");
+	expect(w, "b", "keep");
 	world_free(w);
 }
 
@@ -252,6 +265,100 @@ static void test_limit(void **x)
 	world_free(w);
 }
 
+/* One limit spans a removal and the creation after it, also where users must go in between. */
+static void test_limit_over_replace(void **x)
+{
+	struct world *w = world_new();
+#define MEMBER(n, zone)                                                                            \
+	"{\"id\":\"m" n "\",\"kind\":\"toy/thing\",\"limit\":\"etcd:1\",\"want\":{\"quorum\":2,"   \
+	"\"slow\":1,\"zone\":\"" zone "\"}}," THING("u" n, "\"on\":{\"$ref\":\"m" n "#oid\"}")
+#define MEMBERS(zone) "[" MEMBER("1", zone) "," MEMBER("2", zone) "," MEMBER("3", zone) "]"
+
+	apply_ok(w, MEMBERS("a"));
+	apply_ok(w, MEMBERS("b"));
+	expect(w, "m1", "replace");
+	expect(w, "u1", "replace");
+	no_violations(w);
+	plan_ok(w, MEMBERS("b"));
+	assert_int_equal(kc_plan_pending(w->plan), 0);
+	world_free(w);
+}
+
+/* Two under one limit, one on top of the other: they cannot take turns, and must not wait for ever.
+ */
+static void test_limit_cannot_be_kept(void **x)
+{
+	struct world *w = world_new();
+#define STACK(zone)                                                                                \
+	"[{\"id\":\"a\",\"kind\":\"toy/thing\",\"limit\":\"l:1\",\"want\":{\"zone\":\"" zone       \
+	"\"}},{\"id\":\"b\",\"kind\":\"toy/thing\",\"limit\":\"l:1\",\"want\":{\"on\":{\"$ref\":"  \
+	"\"a#oid\"}}}]"
+
+	apply_ok(w, STACK("a"));
+	apply_ok(w, STACK("b"));
+	expect(w, "b", "replace");
+	no_violations(w);
+	world_free(w);
+}
+
+/* What uses the old one and leaves, or moves away, does so before the old one goes. */
+static void test_users_let_go_first(void **x)
+{
+	struct world *w = world_new();
+#define FRONT(zone)   "{\"id\":\"f\",\"kind\":\"toy/front\",\"want\":{\"zone\":\"" zone "\"}}"
+#define MOVES(id, on) TFILE(id, "\"on\":{\"$ref\":\"" on "#oid\"}")
+
+	apply_ok(w, "[" FRONT("a") "," THING("x", "\"zone\":\"a\"") "," MOVES(
+			    "gone", "f") "," MOVES("moves", "f") "," MOVES("other", "x") "]");
+	apply_ok(w, "[" FRONT("b") "," THING("x", "\"zone\":\"b\"") "," THING("y", "") "," MOVES(
+			    "moves", "y") "," MOVES("other", "y") "]");
+	expect(w, "gone", "delete");
+	expect(w, "f", "replace");
+	expect(w, "x", "replace");
+	no_violations(w);
+	world_free(w);
+}
+
+/* Lost behind our back, or with its host: the next one must not look like the dead one. */
+static void test_tokens_are_used_once(void **x)
+{
+	struct world *w = world_new();
+	json_auto_t *cloud = NULL;
+	const char *oid;
+	json_t *o;
+	void *tmp;
+
+	apply_ok(w, "[" THING("a", "") "]");
+	cloud = toy_load(w->cloud);
+	json_object_foreach_safe(json_object_get(cloud, "objects"), tmp, oid, o) {
+		json_array_append(json_object_get(cloud, "spent"), json_object_get(o, "token"));
+		json_object_del(json_object_get(cloud, "objects"), oid);
+	}
+	assert_int_equal(json_dump_file(cloud, w->cloud, 0), 0);
+	apply_ok(w, "[" THING("a", "") "]");
+	expect(w, "a", "create");
+	no_violations(w);
+	world_free(w);
+}
+
+/* Many become ready at once while one thread sleeps: each gets a thread. */
+static void test_fan_out(void **x)
+{
+	struct world *w = world_new();
+	_cleanup_buf_ struct kc_buf g = { 0 };
+
+	kc_buf_puts(&g, "[" THING("r0", "") "," THING("r1", ""));
+	for (int i = 0; i < 12; i++)
+		kc_buf_printf(&g,
+			      ",{\"id\":\"d%d\",\"kind\":\"toy/thing\",\"after\":[\"r0\",\"r1\"],"
+			      "\"want\":{\"meet\":12}}",
+			      i);
+	kc_buf_puts(&g, "]");
+	apply_ok(w, kc_buf_get(&g));
+	assert_int_equal(w->toy.most, 12);
+	world_free(w);
+}
+
 static void test_deadline_and_cancel(void **x)
 {
 	static const atomic_bool stop = true;
@@ -292,19 +399,19 @@ static void test_fence(void **x)
 	json_auto_t *keys = NULL;
 
 	apply_ok(w, "[" THING("a", "\"n\":1") "]");
-	assert_int_equal(kc_state_open(w->store, "c", 2, &newer, &w->err), 0);
+	assert_int_equal(kc_state_open(w->store, "c", "uid-1", 2, &newer, &w->err), 0);
 	assert_int_equal(json_object_size(kc_state_tasks(newer)), 1);
 	plan_ok(w, "[" THING("a", "\"n\":1") "," THING("late", "") "]");
 	kc_plan_apply(&w->e, w->plan, &w->err);
 	assert_int_equal(kc_state_compact(w->e.state, &w->err), KC_ECONFLICT);
 	assert_non_null(strstr(w->err.msg, "newer operator"));
-	assert_int_equal(kc_state_open(w->store, "c", 0, &reader, &w->err), 0);
+	assert_int_equal(kc_state_open(w->store, "c", "uid-1", 0, &reader, &w->err), 0);
 	assert_null(json_object_get(kc_state_tasks(reader), "late"));
 	kc_state_close(reader);
 	reader = NULL;
-	assert_int_equal(kc_state_open(w->store, "c", 1, &reader, &w->err), KC_ECONFLICT);
+	assert_int_equal(kc_state_open(w->store, "c", "uid-1", 1, &reader, &w->err), KC_ECONFLICT);
 	kc_state_close(newer);
-	assert_int_equal(kc_state_open(w->store, "c", 3, &newer, &w->err), 0);
+	assert_int_equal(kc_state_open(w->store, "c", "uid-1", 3, &newer, &w->err), 0);
 	kc_state_close(newer);
 	assert_int_equal(kc_store_list(w->store, "c/journal/", &keys, &w->err), 0);
 	assert_int_equal(json_array_size(keys), 0);
@@ -458,6 +565,11 @@ int main(void)
 		cmocka_unit_test(test_failure_is_contained),
 		cmocka_unit_test(test_no_duplicates),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_limit_over_replace),
+		cmocka_unit_test(test_limit_cannot_be_kept),
+		cmocka_unit_test(test_users_let_go_first),
+		cmocka_unit_test(test_tokens_are_used_once),
+		cmocka_unit_test(test_fan_out),
 		cmocka_unit_test(test_deadline_and_cancel),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_fence),

@@ -48,7 +48,7 @@ static struct world *world_new(void)
 		.cookie = w,
 	};
 	assert_int_equal(kc_store_open(dir, &w->store, &w->err), 0);
-	assert_int_equal(kc_state_open(w->store, "c", 1, &w->e.state, &w->err), 0);
+	assert_int_equal(kc_state_open(w->store, "c", "uid-1", 1, &w->e.state, &w->err), 0);
 	return w;
 }
 

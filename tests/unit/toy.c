@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -17,7 +18,8 @@ json_t *toy_load(const char *path)
 {
 	json_t *v = json_load_file(path, 0, NULL);
 
-	return v ? v : kc_pack("{s:{}, s:i, s:[]}", "objects", "next", 1, "violations");
+	return v ? v
+		 : kc_pack("{s:{}, s:i, s:[], s:[]}", "objects", "next", 1, "spent", "violations");
 }
 
 static int toy_lock(const struct toy *t)
@@ -82,12 +84,48 @@ static json_t *view(const json_t *o)
 	return v;
 }
 
+/* It is gone, and with it its client token: who shows that again means something that is dead. */
+static void drop(json_t *cloud, json_t *o)
+{
+	_cleanup_free_ char *oid = xstrdup(kc_json_get_str(o, "oid", ""));
+
+	json_array_append(json_object_get(cloud, "spent"), json_object_get(o, "token"));
+	json_object_del(json_object_get(cloud, "objects"), oid);
+}
+
+static void check_unused(json_t *cloud, const json_t *gone, const char *task)
+{
+	const char *oid = kc_json_get_str(gone, "oid", ""), *key;
+	json_t *o;
+
+	json_object_foreach(json_object_get(cloud, "objects"), key, o)
+		if (streq(kc_json_get_str(json_object_get(o, "attrs"), "on", ""), oid))
+			violation(cloud, "removed while in use", task);
+}
+
+/* A removal that was only accepted goes on by itself. */
+static json_t *fade(struct toy *t, json_t *cloud, json_t *o)
+{
+	int64_t left = kc_json_get_int(o, "fading", 0);
+
+	if (!left)
+		return o;
+	if (left > 1) {
+		json_object_set_new(o, "fading", json_integer(left - 1));
+	} else {
+		drop(cloud, o);
+		o = NULL;
+	}
+	toy_save(t, cloud);
+	return o;
+}
+
 static int toy_find(struct toy *t, const struct kc_task *task, const char *kind, bool by_token,
 		    json_t **ret)
 {
 	int fd = toy_lock(t);
 	json_auto_t *cloud = toy_load(t->path);
-	json_t *o = lookup(cloud, task, kind, by_token);
+	json_t *o = fade(t, cloud, lookup(cloud, task, kind, by_token));
 
 	close(fd);
 	atomic_fetch_add(&t->finds, 1);
@@ -115,6 +153,8 @@ static json_t *make(json_t *cloud, const struct kc_task *task, const char *kind,
 
 	if (lookup(cloud, task, kind, by_token))
 		violation(cloud, "duplicate", task->id);
+	if (kc_json_has_str(json_object_get(cloud, "spent"), task->token))
+		violation(cloud, "token of a dead one used again", task->id);
 	snprintf(oid, sizeof(oid), "%c-%lld", kind[4], (long long)n);
 	o = kc_pack("{s:s, s:s, s:s, s:s, s:s, s:{}, s:I}", "oid", oid, "kind", kind, "owner",
 		    task->owner, "task", task->id, "token", task->token, "attrs", "polls",
@@ -136,6 +176,22 @@ static void gauge(struct toy *t, const struct kc_task *task)
 		;
 }
 
+/* "meet": N waits for N calls to be under way at once, ten seconds at most. */
+static int meet(struct toy *t, const struct kc_task *task, struct kc_err *err)
+{
+	int many = (int)kc_json_get_int(task->want, "meet", 0);
+	int64_t until = kc_now_ms() + 10000;
+
+	if (!many)
+		return 0;
+	atomic_fetch_add(&t->most, 1);
+	while (atomic_load(&t->most) < many && kc_now_ms() < until)
+		kc_sleep_ms(2);
+	if (atomic_load(&t->most) >= many)
+		return 0;
+	return kc_fail(err, KC_EFAIL, "only %d of %d came together", atomic_load(&t->most), many);
+}
+
 static int toy_apply(struct toy *t, const struct kc_task *task, const char *kind, bool by_token,
 		     const json_t *changes, json_t **ret, struct kc_err *err)
 {
@@ -148,6 +204,8 @@ static int toy_apply(struct toy *t, const struct kc_task *task, const char *kind
 		return kc_fail(err, t->fail_apply, "the toy cloud is out of toys");
 	point(t, "before apply");
 	gauge(t, task);
+	if (meet(t, task, err) < 0)
+		return KC_EFAIL;
 	fd = toy_lock(t);
 	cloud = toy_load(t->path);
 	o = lookup(cloud, task, kind, by_token);
@@ -188,16 +246,6 @@ static int toy_ready(struct toy *t, const struct kc_task *task, const char *kind
 	return 0;
 }
 
-static void check_unused(json_t *cloud, const json_t *gone, const char *task)
-{
-	const char *oid = kc_json_get_str(gone, "oid", ""), *key;
-	json_t *o;
-
-	json_object_foreach(json_object_get(cloud, "objects"), key, o)
-		if (streq(kc_json_get_str(json_object_get(o, "attrs"), "on", ""), oid))
-			violation(cloud, "removed while in use", task);
-}
-
 /* What lies on a host dies with it. */
 static void drop_guests(json_t *cloud, const char *host)
 {
@@ -207,14 +255,28 @@ static void drop_guests(json_t *cloud, const char *host)
 
 	json_object_foreach_safe(objects, tmp, key, o)
 		if (streq(kc_json_get_str(json_object_get(o, "attrs"), "host", ""), host))
-			json_object_del(objects, key);
+			drop(cloud, o);
+}
+
+/* "quorum": N says how many of those that say so must stay. */
+static void check_quorum(json_t *cloud, const json_t *gone, const char *task)
+{
+	int64_t least = kc_json_get_int(json_object_get(gone, "attrs"), "quorum", 0), there = 0;
+	const char *key;
+	json_t *o;
+
+	json_object_foreach(json_object_get(cloud, "objects"), key, o)
+		there += o != gone && json_object_get(json_object_get(o, "attrs"), "quorum") &&
+			 !kc_json_get_int(o, "polls", 0);
+	if (there < least)
+		violation(cloud, "removed although too few are left", task);
 }
 
 static int toy_remove(struct toy *t, const struct kc_task *task, const char *kind, bool by_token,
 		      struct kc_err *err)
 {
 	json_auto_t *cloud = NULL;
-	int64_t slow, left;
+	int64_t slow, left, fades;
 	int fd, r = 0;
 	json_t *o;
 
@@ -225,16 +287,20 @@ static int toy_remove(struct toy *t, const struct kc_task *task, const char *kin
 	o = lookup(cloud, task, kind, by_token);
 	slow = kc_json_get_int(json_object_get(o, "attrs"), "slow", 0);
 	left = kc_json_get_int(o, "going", slow);
+	fades = kc_json_get_int(json_object_get(o, "attrs"), "fades", 0);
 	if (o && left) {
 		json_object_set_new(o, "going", json_integer(left - 1));
 		r = kc_fail(err, KC_EAGAIN, "going");
 	} else if (o) {
-		_cleanup_free_ char *oid = xstrdup(kc_json_get_str(o, "oid", ""));
-
 		check_unused(cloud, o, task->id);
+		check_quorum(cloud, o, task->id);
 		if (streq(kind, "toy/host"))
 			drop_guests(cloud, task->id);
-		json_object_del(json_object_get(cloud, "objects"), oid);
+		if (!fades)
+			drop(cloud, o);
+		else if (!json_object_get(o, "fading"))
+			json_object_set_new(o, "fading", json_integer(fades));
+		r = fades ? kc_fail(err, KC_EAGAIN, "accepted") : 0;
 	}
 	toy_save(t, cloud);
 	close(fd);
@@ -322,7 +388,7 @@ static int nested_remove(void *ctx, const struct kc_task *task, const json_t *ac
 static const struct kc_kind toy_thing = {
 	.name = "toy/thing",
 	.immutable = (const char *const[]){ "zone", "on", NULL },
-	.sensitive = (const char *const[]){ "password", NULL },
+	.sensitive = (const char *const[]){ "password", "rules.secret", NULL },
 	.sets = (const char *const[]){ "tags", NULL },
 	TOY_CALLS(thing),
 };

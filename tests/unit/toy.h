@@ -8,9 +8,11 @@
  *	toy/nested  runs a plan of its own: want {"plan": [ … ]}
  *
  * Every object gets a number ("oid"). "slow": N in want makes it N polls until
- * ready, and N polls until gone; "flaky" makes it and answers KC_EAGAIN. The
- * cloud writes down what must never happen (a duplicate, a removal of what is in use) in
- *"violations".
+ * ready, and N polls until gone; "fades": N makes a removal be accepted only, and
+ * the thing gone N looks later; "flaky" makes it and answers KC_EAGAIN. "meet": N makes
+ * apply wait until N are at it. "quorum": N says how many such things must stay while one is
+ *removed. The cloud writes down what must never happen (a duplicate, a removal of what is in use, a
+ *token that stood for something dead) in "violations".
  */
 #ifndef KC_TESTS_TOY_H
 #define KC_TESTS_TOY_H
@@ -31,7 +33,7 @@ struct toy {
 extern const struct kc_kind *const toy_kinds[];
 struct kc_provider toy_provider(struct toy *t);
 
-/* {"objects": {oid: …}, "next": N, "violations": []} */
+/* {"objects": {oid: …}, "next": N, "spent": [tokens], "violations": []} */
 json_t *toy_load(const char *path);
 /* Its objects without numbers, sorted by task: equal clouds give equal text. Owned. */
 char *toy_portrait(const char *path);
