@@ -16,6 +16,15 @@ int64_t kc_now_ms(void)
 	return now_of(CLOCK_MONOTONIC);
 }
 
+int64_t kc_boottime_ms(void)
+{
+#ifdef CLOCK_BOOTTIME
+	return now_of(CLOCK_BOOTTIME);
+#else
+	return now_of(CLOCK_MONOTONIC); /* elsewhere it counts suspended time itself */
+#endif
+}
+
 int64_t kc_realtime_ms(void)
 {
 	return now_of(CLOCK_REALTIME);

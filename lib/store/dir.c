@@ -270,12 +270,18 @@ static int walk(const struct kc_store *s, const char *dir, const char *prefix, j
 	if (!d)
 		return errno == ENOENT || errno == ENOTDIR ? 0
 							   : kc_fail_errno(err, errno, "%s", path);
-	while (r == 0 && (e = readdir(d))) {
+	while (r == 0 && (errno = 0, e = readdir(d))) {
 		_cleanup_free_ char *key = xasprintf("%s%s%s", dir, *dir ? "/" : "", e->d_name);
 		struct stat st;
 
-		if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, 0) < 0)
+		if (e->d_name[0] == '.')
 			continue;
+		if (fstatat(dirfd(d), e->d_name, &st, 0) < 0) {
+			/* Removed meanwhile; anything else would make the list look whole. */
+			r = errno == ENOENT ? 0
+					    : kc_fail_errno(err, errno, "%s/%s", path, e->d_name);
+			continue;
+		}
 		if (S_ISDIR(st.st_mode)) {
 			size_t n = strlen(key), m = strlen(prefix);
 
@@ -285,6 +291,8 @@ static int walk(const struct kc_store *s, const char *dir, const char *prefix, j
 			json_array_append_new(keys, json_string(key));
 		}
 	}
+	if (r == 0 && errno)
+		r = kc_fail_errno(err, errno, "listing %s", path);
 	closedir(d);
 	return r;
 }

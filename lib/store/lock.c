@@ -17,6 +17,7 @@
 
 #define LOCK_FORMAT 1
 #define LOCK_TTL_MS 30000
+#define PROOF_MS    1000 /* how long a look at the lease is good for */
 
 struct kc_lock {
 	struct kc_store *store;
@@ -29,7 +30,8 @@ struct kc_lock {
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
 	bool stop, lost;
-	int64_t valid_until; /* monotonic: certainly ours before that */
+	int64_t valid_until; /* by the boot clock: certainly ours before that */
+	int64_t proved;	     /* when the lease was last seen to be ours */
 	char etag[KC_STORE_ETAG];
 	char why[256]; /* when lost */
 };
@@ -163,7 +165,7 @@ static void set_expiry(json_t *lease, int64_t now, long ttl)
 static int try_acquire(struct kc_lock *l, const char *verb, struct kc_err *err)
 {
 	json_auto_t *old = NULL, *lease = whoami(verb);
-	int64_t now, start = kc_now_ms();
+	int64_t now, start = kc_boottime_ms();
 	char etag[KC_STORE_ETAG];
 	int r;
 
@@ -185,6 +187,7 @@ static int try_acquire(struct kc_lock *l, const char *verb, struct kc_err *err)
 	if (r < 0)
 		return r;
 	l->valid_until = start + l->ttl_ms;
+	l->proved = start;
 	l->lease = TAKE(lease);
 	return 0;
 }
@@ -218,7 +221,7 @@ static bool still_mine(struct kc_lock *l)
 /* 0, or KC_ECONFLICT when it is somebody else's; other errors are tried again. */
 static int renew(struct kc_lock *l)
 {
-	int64_t now, start = kc_now_ms();
+	int64_t now, start = kc_boottime_ms();
 	char etag[KC_STORE_ETAG];
 	int r;
 
@@ -234,26 +237,31 @@ static int renew(struct kc_lock *l)
 	memcpy(l->etag, etag, sizeof(etag));
 	pthread_mutex_lock(&l->mutex);
 	l->valid_until = start + l->ttl_ms;
+	l->proved = start;
 	pthread_mutex_unlock(&l->mutex);
 	return 0;
 }
 
-/* True once the lock is to be released. */
+/*
+ * True once the lock is to be released. In steps of a second at most, by a clock that
+ * does not stand still: after a suspend the renewal is due at once.
+ */
 static bool pause_for(struct kc_lock *l, long ms)
 {
-	struct timespec until;
+	int64_t end = kc_boottime_ms() + ms, left;
 	bool stop;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += (ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&l->mutex);
-	while (!l->stop && pthread_cond_timedwait(&l->cond, &l->mutex, &until) == 0)
-		;
+	while (!l->stop && (left = end - kc_boottime_ms()) > 0) {
+		struct timespec until;
+
+		left = left < 1000 ? left : 1000;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += left * 1000000;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&l->cond, &l->mutex, &until);
+	}
 	stop = l->stop;
 	pthread_mutex_unlock(&l->mutex);
 	return stop;
@@ -349,18 +357,44 @@ uint64_t kc_lock_fence(const struct kc_lock *l)
 	return l->fence;
 }
 
+/*
+ * Is the lease in the store still the one we wrote? Somebody may have broken it by force, long
+ * before it expires. A store that does not answer leaves the clock to decide.
+ */
+static void prove(struct kc_lock *l)
+{
+	json_auto_t *now = NULL;
+	char etag[KC_STORE_ETAG];
+	int64_t at = kc_boottime_ms();
+	bool due;
+
+	pthread_mutex_lock(&l->mutex);
+	due = !l->lost && at - l->proved >= PROOF_MS;
+	pthread_mutex_unlock(&l->mutex);
+	if (!due || read_lease(l->store, l->key, &now, etag, NULL) < 0)
+		return;
+	if (!is_held(now) || kc_json_get_int(now, "fence", 0) != (int64_t)l->fence) {
+		mark_lost(l);
+		return;
+	}
+	pthread_mutex_lock(&l->mutex);
+	l->proved = at;
+	pthread_mutex_unlock(&l->mutex);
+}
+
 /* The margin is a sixth of the life: clocks drift, and the call that follows takes time. */
 int kc_lock_check(struct kc_lock *l, struct kc_err *err)
 {
 	int r = 0;
 
+	prove(l);
 	pthread_mutex_lock(&l->mutex);
 	if (l->lost)
 		r = kc_fail(err, KC_ECONFLICT,
 			    "%s: the lock was taken away: %s; nothing more is "
 			    "changed",
 			    l->key, l->why);
-	else if (kc_now_ms() >= l->valid_until - l->ttl_ms / 6)
+	else if (kc_boottime_ms() >= l->valid_until - l->ttl_ms / 6)
 		r = kc_fail(err, KC_ECONFLICT,
 			    "%s: the lock could not be renewed in time (is the state store %s "
 			    "reachable?); nothing more is changed",

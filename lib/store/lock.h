@@ -24,8 +24,8 @@ int kc_lock_acquire(struct kc_store *s, const char *key, const char *verb, struc
 int kc_lock_acquire_for(struct kc_store *s, const char *key, const char *verb, long ttl_ms,
 			struct kc_lock **ret, struct kc_err *err);
 uint64_t kc_lock_fence(const struct kc_lock *l);
-/* 0 while the lease is certainly ours (local clock with margin); KC_ECONFLICT once it may not be.
- */
+/* 0 while the lease is certainly ours (seen in the store within the last second, and by the local
+ * clock with a margin); KC_ECONFLICT once it may not be. From any thread. */
 int kc_lock_check(struct kc_lock *l, struct kc_err *err);
 /* Release (the object stays, with its fence) and free. NULL is accepted. */
 void kc_lock_release(struct kc_lock *l);

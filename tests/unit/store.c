@@ -179,7 +179,7 @@ static void test_break(void **x)
 	int64_t until = kc_now_ms() + 20000;
 
 	assert_int_equal(kc_lock_break(store, "l/break", 1, &err), KC_ENOTFOUND);
-	assert_int_equal(kc_lock_acquire_for(store, "l/break", "v", 2000, &a, &err), 0);
+	assert_int_equal(kc_lock_acquire_for(store, "l/break", "v", 90000, &a, &err), 0);
 	assert_int_equal(kc_lock_break(store, "l/break", 7, &err), KC_ECONFLICT);
 	assert_int_equal(kc_lock_break(store, "l/break", 1, &err), 0);
 	assert_int_equal(kc_lock_acquire_for(store, "l/break", "w", 2000, &b, &err), 0);
