@@ -53,6 +53,7 @@ static int converge(struct session *s, struct kc_err *err)
 	if (r < 0)
 		return r;
 	session_phase(s, "apply");
+	kc_kube_ctx_expect(s->kube);
 	r = kc_plan_apply(&s->engine, s->plan, err);
 	if (r == 0)
 		r = kc_state_compact(s->state, err);

@@ -19,8 +19,6 @@ static int ask(struct kc_kube_ctx *c, struct kc_err *err)
 		r = kc_kube_get(k, "/api/v1/namespaces/kube-system", NULL, err);
 	if (r == KC_ENOTFOUND)
 		return kc_fail(err, KC_EAGAIN, "the Kubernetes API has no kube-system yet");
-	if (r == 0)
-		kube_answered(c);
 	return r;
 }
 

@@ -88,7 +88,7 @@ static json_t *actual_of(const json_t *live)
 static int set_find(void *ctx, const struct kc_task *task, json_t **ret_actual, struct kc_err *err)
 {
 	json_auto_t *id = identity(), *live = NULL;
-	int r = kube_find(ctx, id, &live, err);
+	int r = kube_find(ctx, task, id, &live, err);
 
 	if (r < 0 || !live)
 		return r;

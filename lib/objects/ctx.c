@@ -12,7 +12,7 @@ struct kc_kube_ctx {
 	void *cookie;
 	pthread_mutex_t lock;
 	struct kc_kube *kube; /* made once, then kept: borrowed by all threads */
-	bool answered;
+	bool answered, expected;
 };
 
 struct kc_kube_ctx *kc_kube_ctx_new(kc_kube_conf_fn *conf, void *cookie)
@@ -51,24 +51,37 @@ int kc_kube_ctx_get(struct kc_kube_ctx *c, struct kc_kube **ret, struct kc_err *
 	return r;
 }
 
-void kube_answered(struct kc_kube_ctx *c)
+static void answered(struct kc_kube_ctx *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->answered = true;
 	pthread_mutex_unlock(&c->lock);
 }
 
-int kube_absent_or(struct kc_kube_ctx *c, int r)
+void kc_kube_ctx_expect(struct kc_kube_ctx *c)
 {
-	bool answered;
-
 	pthread_mutex_lock(&c->lock);
-	answered = c->answered;
+	c->expected = true;
 	pthread_mutex_unlock(&c->lock);
-	return (r == KC_EAGAIN || r == KC_ETIMEOUT) && !answered ? 0 : r;
 }
 
-int kube_find(struct kc_kube_ctx *c, const json_t *identity, json_t **ret, struct kc_err *err)
+/*
+ * Before the first control plane is up there is no API, and nothing in it. But what
+ * is recorded was there, and once changes begin a silent API says nothing about
+ * what it holds: taken for absence, it would make us forget what we made.
+ */
+static bool means_absent(struct kc_kube_ctx *c, const struct kc_task *task, int r)
+{
+	bool silent;
+
+	pthread_mutex_lock(&c->lock);
+	silent = !c->answered && !c->expected;
+	pthread_mutex_unlock(&c->lock);
+	return (r == KC_EAGAIN || r == KC_ETIMEOUT) && silent && !task->known;
+}
+
+int kube_find(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *identity,
+	      json_t **ret, struct kc_err *err)
 {
 	_cleanup_free_ char *path = NULL;
 	json_t *live = NULL;
@@ -81,11 +94,11 @@ int kube_find(struct kc_kube_ctx *c, const json_t *identity, json_t **ret, struc
 	if (r == 0)
 		r = kc_kube_get(k, path, &live, err);
 	if (r == 0 || r == KC_ENOTFOUND)
-		kube_answered(c);
+		answered(c);
 	if (r == KC_ENOTFOUND) /* the object, or its kind: a CRD that comes later */
 		return 0;
 	if (r < 0)
-		return kube_absent_or(c, r);
+		return means_absent(c, task, r) ? 0 : r;
 	*ret = live;
 	return 0;
 }

@@ -4,13 +4,10 @@
 
 #include "lib/objects/objects.h"
 
-/* ctx.c: the connection; and whether a failed look-up means "nothing there yet" (returns 0, with
- * nothing found) because the API was never seen up. Otherwise r is handed back. */
-int kube_absent_or(struct kc_kube_ctx *c, int r);
-/* A look-up that got an answer. */
-void kube_answered(struct kc_kube_ctx *c);
-/* GET an object by its path. 0 with *ret NULL: absent, also while the API was never seen up. */
-int kube_find(struct kc_kube_ctx *c, const json_t *identity, json_t **ret, struct kc_err *err);
+/* ctx.c: GET an object by its path. 0 with *ret NULL: absent; so is, until kc_kube_ctx_expect(),
+ * what was never recorded while the API was never seen up. */
+int kube_find(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *identity,
+	      json_t **ret, struct kc_err *err);
 /* Server-side apply, again while the API is overloaded or restarting. */
 int kube_apply(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *object,
 	       json_t **ret, struct kc_err *err);

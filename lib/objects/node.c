@@ -130,7 +130,7 @@ static int node_find(void *ctx, const struct kc_task *task, json_t **ret_actual,
 	if (!name_of(task))
 		return 0;
 	id = identity(task);
-	r = kube_find(ctx, id, &live, err);
+	r = kube_find(ctx, task, id, &live, err);
 	if (r < 0 || !live)
 		return r;
 	if (foreign(live, task->owner))
@@ -148,7 +148,7 @@ static int wait_for_node(struct kc_kube_ctx *c, const struct kc_task *task, json
 	int r;
 
 	for (;;) {
-		r = kube_find(c, id, ret_live, err);
+		r = kube_find(c, task, id, ret_live, err);
 		if ((r < 0 && r != KC_EAGAIN) || *ret_live)
 			return r;
 		if (kc_now_ms() > deadline)
@@ -207,8 +207,8 @@ static json_t *taint_patch(const struct kc_task *task, const json_t *live)
 		json_array_append(list, v);
 		note = xasprintf("%s%s%s", old, *old ? "," : "", id);
 	}
-	return kc_pack("{s:{s:O, s:{s:s}}, s:{s:O}}", "metadata", "resourceVersion",
-		       json_object_get(json_object_get(live, "metadata"), "resourceVersion"),
+	return kc_pack("{s:{s:s, s:{s:s}}, s:{s:O}}", "metadata", "resourceVersion",
+		       kc_json_get_str(json_object_get(live, "metadata"), "resourceVersion", ""),
 		       "annotations", TAINTS_NOTE, note, "spec", "taints", list);
 }
 

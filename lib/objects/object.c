@@ -130,7 +130,7 @@ static int object_find(void *ctx, const struct kc_task *task, json_t **ret_actua
 
 	if (!id)
 		return 0; /* nothing was ever made of it */
-	r = kube_find(ctx, id, &live, err);
+	r = kube_find(ctx, task, id, &live, err);
 	if (r < 0 || !live)
 		return r;
 	if (!kube_is_ours(live, task->owner) && !kc_json_get_bool(task->want, "adopt", false)) {
@@ -151,7 +151,7 @@ static int object_apply(void *ctx, const struct kc_task *task, const json_t *act
 	int r;
 
 	/* find may have been skipped, or somebody was faster. */
-	r = actual ? 0 : kube_find(ctx, object, &old, err);
+	r = actual ? 0 : kube_find(ctx, task, object, &old, err);
 	if (r < 0)
 		return r;
 	if (old && !kube_is_ours(old, task->owner) && !kc_json_get_bool(task->want, "adopt", false))

@@ -48,6 +48,10 @@ void kc_kube_ctx_free(struct kc_kube_ctx *c);
 KC_DEFINE_CLEANUP(struct kc_kube_ctx *, kc_kube_ctx_free)
 #define _cleanup_kube_ctx_ _cleanup_(kc_kube_ctx_freep)
 
+/* Before the first change: from now on an API that does not answer is an error, not an empty one.
+ */
+void kc_kube_ctx_expect(struct kc_kube_ctx *c);
+
 /* The connection, for validation and the like; borrowed. */
 int kc_kube_ctx_get(struct kc_kube_ctx *c, struct kc_kube **ret, struct kc_err *err);
 
