@@ -10,6 +10,43 @@
 #undef kc_wrap
 #undef kc_fail_lines
 
+/* Bytes of the UTF-8 character at s (RFC 3629, without overlong forms and surrogates); 0: none. */
+static size_t utf8_len(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	if (s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+/*
+ * Messages quote what hosts and servers say, are cut to size, and end up in JSON:
+ * what is no character becomes a question mark, half a one at the end goes.
+ */
+static void make_utf8(struct kc_err *err)
+{
+	unsigned char *s = (unsigned char *)err->msg;
+	size_t n;
+
+	for (; *s; s += n) {
+		n = utf8_len(s);
+		if (n)
+			continue;
+		n = 1;
+		*s = s[0] >= 0xc2 && s + 4 > (unsigned char *)err->msg + sizeof(err->msg) - 1 &&
+				     strlen((char *)s) < 4
+			     ? '\0'
+			     : '?';
+		if (!*s)
+			return;
+	}
+}
+
 int kc_fail(struct kc_err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -22,6 +59,7 @@ int kc_fail(struct kc_err *err, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	va_end(ap);
+	make_utf8(err);
 	return code;
 }
 
@@ -72,6 +110,7 @@ int kc_wrap(struct kc_err *err, const char *fmt, ...)
 	va_end(ap);
 	n = strlen(err->msg);
 	snprintf(err->msg + n, sizeof(err->msg) - n, ": %s", old);
+	make_utf8(err);
 	if (err->code >= 0)
 		err->code = KC_EFAIL;
 	return err->code;

@@ -83,6 +83,26 @@ static void an_endless_line_is_cut(void **state)
 	assert_int_equal(strlen(err.msg), sizeof(err.msg) - 1);
 }
 
+/* Messages quote what hosts say, and end up in JSON. */
+static void messages_are_utf8(void **state)
+{
+	char text[3000];
+	struct kc_err err;
+
+	kc_fail(&err, KC_EFAIL,
+		"caf\xe9, \xc3\xa9t\xc3\xa9, \xed\xa0\x80, \xf0\x9f\x98\x80, \xc0\xaf.");
+	assert_string_equal(err.msg, "caf?, \xc3\xa9t\xc3\xa9, ???, \xf0\x9f\x98\x80, ??.");
+	/* Cut in the middle of a character: without that half. */
+	memset(text, 'x', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	memcpy(text + sizeof(err.msg) - 3, "\xe2\x80\xa6", 3);
+	kc_fail(&err, KC_EFAIL, "%s", text);
+	assert_int_equal(strlen(err.msg), sizeof(err.msg) - 3);
+	kc_fail(&err, KC_EFAIL, "\xe2\x80\xa6");
+	kc_wrap(&err, "%.*s", (int)sizeof(err.msg) - 4, text);
+	assert_int_equal(err.msg[sizeof(err.msg) - 3], ' ');
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +110,7 @@ int main(void)
 		cmocka_unit_test(many_lines_are_cut_between_two),
 		cmocka_unit_test(what_was_left_out_before_is_counted),
 		cmocka_unit_test(an_endless_line_is_cut),
+		cmocka_unit_test(messages_are_utf8),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
