@@ -145,11 +145,21 @@ static int changed(struct kc_ssh *s, const char *type, const char *key, const ch
 		       s->name, where, then, type, now);
 }
 
+/* An editor may have left the last line without its end. */
+static bool ends_in_newline(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char last;
+
+	return fd < 0 || lseek(fd, -1, SEEK_END) < 0 || read(fd, &last, 1) != 1 || last == '\n';
+}
+
 static int pin(struct kc_ssh *s, const char *path, struct kc_err *err)
 {
 	_cleanup_free_ char *line = NULL, *dir = xstrdup(path);
 	_cleanup_close_ int fd = -1;
 	char *slash = strrchr(dir, '/');
+	const char *start;
 	int r;
 
 	if (slash && slash != dir) {
@@ -161,9 +171,10 @@ static int pin(struct kc_ssh *s, const char *path, struct kc_err *err)
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return kc_fail_errno(err, errno, "%s: pinning the host key in %s", s->name, path);
-	line = s->port == 22 ? xasprintf("%s %s\n", s->host, s->host_key)
-			     : xasprintf("[%s]:%d %s\n", s->host, s->port, s->host_key);
 	flock(fd, LOCK_EX); /* whole lines, whoever else pins right now */
+	start = ends_in_newline(path) ? "" : "\n";
+	line = s->port == 22 ? xasprintf("%s%s %s\n", start, s->host, s->host_key)
+			     : xasprintf("%s[%s]:%d %s\n", start, s->host, s->port, s->host_key);
 	return kc_write_all(fd, line, strlen(line), err);
 }
 

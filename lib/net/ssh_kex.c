@@ -12,7 +12,7 @@
 #include "lib/base/str.h"
 #include "lib/net/ssh_impl.h"
 
-enum { KEXINIT = 20, COOKIE = 16 };
+enum { KEXINIT = 20, COOKIE = 16, EXPLAIN_MS = 5000 };
 
 static const struct {
 	const char *what;
@@ -25,12 +25,14 @@ static const struct {
 	{ "MAC", 4, LIBSSH2_METHOD_MAC_CS },
 };
 
-/* Read exactly len bytes within three seconds each. */
-static bool read_exact(int fd, unsigned char *p, size_t len)
+/* Read exactly len bytes before the deadline. */
+static bool read_exact(int fd, unsigned char *p, size_t len, int64_t deadline)
 {
 	for (size_t n = 0; n < len;) {
 		struct pollfd pfd = { .fd = fd, .events = POLLIN };
-		ssize_t got = poll(&pfd, 1, 3000) > 0 ? read(fd, p + n, len - n) : 0;
+		int64_t left = deadline - kc_now_ms();
+		ssize_t got =
+			left > 0 && poll(&pfd, 1, (int)left) > 0 ? read(fd, p + n, len - n) : 0;
 
 		if (got <= 0)
 			return false;
@@ -40,7 +42,7 @@ static bool read_exact(int fd, unsigned char *p, size_t len)
 }
 
 /* The identification line; servers may send other lines before it. */
-static bool skip_banner(int fd)
+static bool skip_banner(int fd, int64_t deadline)
 {
 	unsigned char c;
 	char line[256];
@@ -49,7 +51,7 @@ static bool skip_banner(int fd)
 		size_t n = 0;
 
 		do {
-			if (!read_exact(fd, &c, 1))
+			if (!read_exact(fd, &c, 1, deadline))
 				return false;
 			if (n < sizeof(line) - 1)
 				line[n++] = (char)c;
@@ -71,13 +73,14 @@ static bool read_lists(int fd, char *lists[static 5])
 {
 	unsigned char head[6], body[16384];
 	size_t len, at = COOKIE;
+	int64_t deadline = kc_now_ms() + EXPLAIN_MS;
 
-	if (kc_write_all(fd, "SSH-2.0-kubecdn\r\n", 17, NULL) < 0 || !skip_banner(fd) ||
-	    !read_exact(fd, head, sizeof(head)))
+	if (kc_write_all(fd, "SSH-2.0-kubecdn\r\n", 17, NULL) < 0 || !skip_banner(fd, deadline) ||
+	    !read_exact(fd, head, sizeof(head), deadline))
 		return false;
 	len = u32(head);
 	if (head[5] != KEXINIT || len < 2 + COOKIE || len - 2 > sizeof(body) ||
-	    !read_exact(fd, body, len - 2))
+	    !read_exact(fd, body, len - 2, deadline))
 		return false;
 	len -= 2;
 	for (int i = 0; i < 5; i++) {
