@@ -1,6 +1,7 @@
 /* local/key: the SSH key pair that the cluster's machines accept. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -61,7 +62,7 @@ static int key_apply(void *ctx, const struct kc_task *task, const json_t *actual
 {
 	struct local *l = ctx;
 	_cleanup_free_ char *dir = xasprintf("%s/key", l->dir);
-	_cleanup_free_ char *tmp = xasprintf("%s/.key", l->dir);
+	_cleanup_free_ char *tmp = xasprintf("%s/.key-XXXXXX", l->dir);
 	_cleanup_free_ char *comment = xasprintf("kubecdn-%s", l->cluster);
 	int r;
 
@@ -69,15 +70,16 @@ static int key_apply(void *ctx, const struct kc_task *task, const json_t *actual
 	if (r < 0)
 		return r;
 	if (!kc_exists(dir)) {
-		r = kc_rm_rf(tmp, err);
-		if (r == 0)
-			r = kc_mkdir_p(tmp, 0700, err);
-		if (r == 0)
-			r = local_keygen(tmp, "id_ed25519", comment, err);
+		/* A name of its own: the ssh-keygen of a killed run may still be writing. */
+		if (!mkdtemp(tmp))
+			return kc_fail_errno(err, errno, "%s", tmp);
+		r = local_keygen(tmp, "id_ed25519", comment, err);
 		if (r == 0 && rename(tmp, dir) < 0)
 			r = kc_fail_errno(err, errno, "%s", dir);
-		if (r < 0)
+		if (r < 0) {
+			kc_rm_rf(tmp, NULL);
 			return r;
+		}
 	}
 	return key_find(ctx, task, ret_actual, err);
 }

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -149,10 +150,9 @@ static int describe(const struct local *l, const char *name, json_t **ret, struc
 /* Choose everything a machine is known by, and its host key, before anything of it runs. */
 static int design(const struct local *l, const char *name, json_t **ret, struct kc_err *err)
 {
-	_cleanup_free_ char *dir = dir_of(l, name),
-			    *tmp = xasprintf("%s/machines/.%s", l->dir, name);
-	_cleanup_free_ char *hostkey = xasprintf("%s/hostkey", tmp);
-	_cleanup_free_ char *file = xasprintf("%s/machine.json", tmp);
+	_cleanup_free_ char *dir = dir_of(l, name), *machines = xasprintf("%s/machines", l->dir);
+	_cleanup_free_ char *tmp = xasprintf("%s/.%s-XXXXXX", machines, name);
+	_cleanup_free_ char *hostkey = NULL, *file = NULL;
 	_cleanup_close_ int lock = -1;
 	json_auto_t *machine = NULL;
 	int r;
@@ -161,7 +161,12 @@ static int design(const struct local *l, const char *name, json_t **ret, struct 
 	if (r == 0)
 		r = describe(l, name, &machine, err);
 	if (r == 0)
-		r = kc_rm_rf(tmp, err);
+		r = kc_mkdir_p(machines, 0700, err);
+	/* A name of its own: the ssh-keygen of a killed run may still be writing. */
+	if (r == 0 && !mkdtemp(tmp))
+		r = kc_fail_errno(err, errno, "%s", tmp);
+	hostkey = xasprintf("%s/hostkey", tmp);
+	file = xasprintf("%s/machine.json", tmp);
 	if (r == 0)
 		r = kc_mkdir_p(hostkey, 0700, err);
 	if (r == 0)
@@ -170,8 +175,10 @@ static int design(const struct local *l, const char *name, json_t **ret, struct 
 		r = local_json_write(file, machine, err);
 	if (r == 0 && rename(tmp, dir) < 0)
 		r = kc_fail_errno(err, errno, "%s", dir);
-	if (r < 0)
+	if (r < 0) {
+		kc_rm_rf(tmp, NULL);
 		return r;
+	}
 	*ret = TAKE(machine);
 	return 0;
 }
