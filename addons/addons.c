@@ -103,6 +103,10 @@ static int add_object(const struct kc_addon_env *env, const json_t *manifest, js
 	if (kc_json_str(object, "manifest", "kind", &kind, err) < 0 ||
 	    kc_json_str(json_object_get(object, "metadata"), "metadata", "name", &name, err) < 0)
 		return KC_EINVAL;
+	/* Its values would stand in plans, in the record and in the program. */
+	if (streq(kind, "Secret"))
+		return kc_fail(err, KC_EINVAL, "Secret %s: an addon's manifests hold no secrets",
+			       name);
 	ns = kc_json_get_str(json_object_get(object, "metadata"), "namespace", "");
 	task = kc_pack("{s:o, s:s, s:{s:O}, s:s, s:O}", "id",
 		       *ns ? json_sprintf("kube/%s/%s/%s", kind, ns, name)
