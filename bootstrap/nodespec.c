@@ -168,25 +168,39 @@ int kc_service_address(const json_t *cluster, unsigned n, char out[46], struct k
 }
 
 /* What must hold before anything is changed on a host (bootstrap/node's checks). */
-static json_t *checks(bool cp)
+static json_t *checks(const struct kc_nodespec_env *env, bool cp)
 {
-	json_t *list = kc_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "id",
-			       "swap", "check", "swap", "id", "kernel", "check", "kernel", "id",
-			       "usr", "check", "usr-writable", "id", "foreign", "check", "foreign",
-			       "id", "firewall", "check", "firewall");
+	static const char *const plain[][2] = {
+		{ "root", "root" },	    { "systemd", "systemd" },  { "swap", "swap" },
+		{ "kernel", "kernel" },	    { "usr", "usr-writable" }, { "foreign", "foreign" },
+		{ "firewall", "firewall" }, { "selinux", "selinux" },  { "resolver", "resolver" },
+	};
+	static const char *const programs[][2] = { { "nft", "nftables" },
+						   { "mount", "mount" },
+						   { "modprobe", "kmod" } };
+	json_t *list = json_array();
 
-	json_array_append_new(list, kc_pack("{s:s, s:s, s:s, s:s}", "id", "nft", "check", "program",
-					    "name", "nft", "package", "nftables"));
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		json_array_append_new(list, kc_pack("{s:s, s:s}", "id", plain[i][0], "check",
+						    plain[i][1]));
+	json_array_append_new(list, kc_pack("{s:s, s:s, s:s}", "id", "arch", "check", "arch",
+					    "arch", kc_json_get_str(env->bundle, "arch", "amd64")));
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		json_array_append_new(list, kc_pack("{s:s, s:s, s:s, s:s}", "id", programs[i][0],
+						    "check", "program", "name", programs[i][0],
+						    "package", programs[i][1]));
 	json_array_append_new(list, kc_pack("{s:s, s:s, s:i}", "id", "memory", "check",
 					    "min-memory", "mib", cp ? 1500 : 500));
 	json_array_append_new(list, kc_pack("{s:s, s:s, s:s, s:i}", "id", "disk", "check", "disk",
 					    "path", "/var/lib", "mib", 2000));
-	json_array_append_new(list, kc_pack("{s:s, s:s, s:[i, i, i, i]}", "id", "ports", "check",
-					    "ports-free", "ports", 10250, 10248, 10256, 7445));
+	json_array_append_new(list,
+			      kc_pack("{s:s, s:s, s:[i, i, i, i, i]}", "id", "ports", "check",
+				      "ports-free", "ports", 10250, 10248, 10249, 10256, 7445));
 	if (cp) {
 		json_t *ports =
 			json_object_get(json_array_get(list, json_array_size(list) - 1), "ports");
-		json_auto_t *more = kc_pack("[i, i, i, i, i]", 2379, 2380, 6443, 10257, 10259);
+		json_auto_t *more =
+			kc_pack("[i, i, i, i, i, i]", 2379, 2380, 2381, 6443, 10257, 10259);
 
 		json_array_extend(ports, more);
 	}
@@ -206,6 +220,6 @@ int kc_nodespec(const struct kc_nodespec_env *env, const char *role, json_t **re
 	every_node(&s);
 	if (cp)
 		control_plane(&s);
-	*ret = kc_pack("{s:i, s:o, s:O}", "format", 1, "checks", checks(cp), "tasks", tasks);
+	*ret = kc_pack("{s:i, s:o, s:O}", "format", 1, "checks", checks(env, cp), "tasks", tasks);
 	return 0;
 }

@@ -81,13 +81,22 @@ static void etcd(struct spec *s)
 /* Metadata of everything but reads of the control plane's own; bodies of nothing (secrets). */
 static json_t *audit_policy(void)
 {
-	return kc_pack("{s:s, s:s, s:[s], s:[{s:s, s:[s, s, s], s:[s, s, s, s]}, {s:s, s:[s]}, "
-		       "{s:s}]}",
-		       "apiVersion", "audit.k8s.io/v1", "kind", "Policy", "omitStages",
-		       "RequestReceived", "rules", "level", "None", "verbs", "get", "list", "watch",
-		       "users", "system:kube-controller-manager", "system:kube-scheduler",
-		       "system:kube-proxy", "system:apiserver", "level", "None", "nonResourceURLs",
-		       "/*", "level", "Metadata");
+	json_t *rules =
+		kc_pack("[{s:s, s:[s, s, s], s:[s, s, s, s]}, {s:s, s:[s, s, s], s:[s, s]}]",
+			"level", "None", "verbs", "get", "list", "watch", "users",
+			"system:kube-controller-manager", "system:kube-scheduler",
+			"system:kube-proxy", "system:apiserver", "level", "None", "verbs", "get",
+			"list", "watch", "userGroups", "system:nodes",
+			"system:serviceaccounts:kube-system");
+
+	json_array_append_new(rules,
+			      kc_pack("{s:s, s:[{s:s, s:[s]}]}", "level", "None", "resources",
+				      "group", "coordination.k8s.io", "resources", "leases"));
+	json_array_append_new(rules,
+			      kc_pack("{s:s, s:[s]}", "level", "None", "nonResourceURLs", "/*"));
+	json_array_append_new(rules, kc_pack("{s:s}", "level", "Metadata"));
+	return kc_pack("{s:s, s:s, s:[s], s:o}", "apiVersion", "audit.k8s.io/v1", "kind", "Policy",
+		       "omitStages", "RequestReceived", "rules", rules);
 }
 
 /* Anonymous requests are for health checks only: balancers have no certificate. */

@@ -9,12 +9,11 @@
 static void teardown(struct spec *s)
 {
 	add(s, "teardown", "teardown",
-	    kc_pack("{s:[s, s], s:[s, s, s, s, s], s:[s, s, s, s, s, s, s, s, s]}", "links",
+	    kc_pack("{s:[s, s], s:[s, s, s, s, s], s:[s, s, s, s, s, s, s, s]}", "links",
 		    "flannel.1", "flannel-v6.1", "nft", "ip kube-proxy", "ip6 kube-proxy",
 		    "ip flannel-ipv4", "ip6 flannel-ipv6", "inet cni_hostport", "paths",
-		    "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/etc/cni",
-		    "/run/flannel", "/run/containerd", "/var/log/pods", "/var/log/containers",
-		    "/opt/kubecdn"),
+		    "/var/lib/kubelet", "/var/lib/containerd", "/var/lib/cni", "/run/flannel",
+		    "/run/containerd", "/var/log/pods", "/var/log/containers", "/opt/kubecdn"),
 	    NULL);
 }
 
@@ -62,9 +61,12 @@ static void programs(struct spec *s)
 static void kernel(struct spec *s)
 {
 	static const char *const modules[] = { "overlay", "vxlan", "nf_tables" };
-	static const char *const settings[][2] = {
-		{ "net.ipv4.ip_forward", "1" },
-		{ "fs.inotify.max_user_instances", "8192" },
+	static const struct {
+		const char *key, *value;
+		bool at_least; /* a limit: more is fine, and its owner's business */
+	} settings[] = {
+		{ "net.ipv4.ip_forward", "1", false },
+		{ "fs.inotify.max_user_instances", "8192", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(modules); i++) {
@@ -74,20 +76,25 @@ static void kernel(struct spec *s)
 		    kc_pack("[s]", "teardown"));
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
-		_cleanup_free_ char *id = xasprintf("sysctl/%s", settings[i][0]);
+		_cleanup_free_ char *id = xasprintf("sysctl/%s", settings[i].key);
 
 		add(s, id, "sysctl",
-		    kc_pack("{s:s, s:s}", "key", settings[i][0], "value", settings[i][1]),
+		    kc_pack("{s:s, s:s, s:b}", "key", settings[i].key, "value", settings[i].value,
+			    "orMore", settings[i].at_least),
 		    kc_pack("[s]", "teardown"));
 	}
 	add_file(s, "file/sysctl.d", "/etc/sysctl.d/99-kubecdn.conf", "0644",
-		 json_string("net.ipv4.ip_forward = 1\nfs.inotify.max_user_instances = 8192\n"));
+		 json_string("net.ipv4.ip_forward = 1\n"));
+	/* Early, so that whoever sets more in a file of his own has the last word. */
+	add_file(s, "file/sysctl.d-limits", "/etc/sysctl.d/10-kubecdn.conf", "0644",
+		 json_string("fs.inotify.max_user_instances = 8192\n"));
 	add_file(s, "file/modules-load.d", "/etc/modules-load.d/kubecdn.conf", "0644",
 		 json_string("overlay\nvxlan\nnf_tables\n"));
 }
 
 /*
- * containerd fills the template with the pod CIDR that the kubelet hands over.
+ * containerd fills the template with the pod CIDR that the kubelet hands over, and
+ * keeps it in a folder of our own: what others have in /etc/cni would win.
  * flanneld masquerades, so ptp does not.
  */
 static const char cni_template[] =
@@ -129,7 +136,7 @@ static void containerd(struct spec *s)
 		kc_pack("{s:o}", "$json", fact("systemdCgroup")),
 		"\n\n[plugins.\"io.containerd.cri.v1.runtime\".cni]\n"
 		"  bin_dirs = [\"/opt/kubecdn/cni\"]\n"
-		"  conf_dir = \"/etc/cni/net.d\"\n"
+		"  conf_dir = \"/var/lib/cni/net.d\"\n"
 		"  conf_template = \"" CONF "/cni.template\"\n\n"
 		"[plugins.\"io.containerd.cri.v1.images\".pinned_images]\n"
 		"  sandbox = \"",
@@ -177,6 +184,7 @@ static void balance(struct spec *s)
 			    .name = "kubecdn-balance",
 			    .description = "Balancer over the cluster's API servers",
 			    .type = "simple",
+			    .extra = "LimitNOFILE=65536\n", /* two a connection */
 			    .program = BIN "/kubecdn-node balance",
 			    .flags = kc_pack("[s]", "--config=" CONF "/balance.json"),
 			    .inputs = kc_pack("[s, s]", "file/balance.json", "blob/kubecdn-node"),
@@ -201,6 +209,12 @@ static json_t *kubelet_config(const struct spec *s, const char *dns)
 					  fact("cgroupDriver"), "failCgroupV1",
 					  fact("failCgroupV1"), "resolvConf", fact("resolvConf"),
 					  "registerWithTaints", fact("taints")));
+	/*
+	 * No iptables rules: kube-proxy's nftables mode needs none of the kubelet's chains, and
+	 * they would outlive the cluster. Plugins below its own folder: /usr may be read-only.
+	 */
+	json_object_update_new(c, kc_pack("{s:b, s:s}", "makeIPTablesUtilChains", 0,
+					  "volumePluginDir", "/var/lib/kubelet/volumeplugins"));
 	/* TLS 1.2 suites that CIS allows; TLS 1.3 has no choice to make. */
 	json_object_update_new(c,
 			       kc_pack("{s:s, s:[s, s, s, s]}", "tlsMinVersion", "VersionTLS12",

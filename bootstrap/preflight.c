@@ -34,6 +34,8 @@ static void unique(json_t *seen, const char *host, const char *value, const char
 	if (!value || !*value)
 		return;
 	other = kc_json_get_str(seen, value, NULL);
+	if (other && streq(other, host))
+		return; /* a VLAN has its parent's MAC */
 	if (other) {
 		_cleanup_free_ char *text = xasprintf("%s %s is also %s's", what, value, other);
 

@@ -106,6 +106,7 @@ static const struct kc_field networking_fields[] = {
 	  .type = KC_FIELD_INT,
 	  .min = 0,
 	  .max = 9216,
+	  .immutable = true, /* pods and nodes keep theirs: it would change bit by bit */
 	  .def = "0",
 	  .doc = "MTU of the pods' network in bytes, 1280 or more; 0 takes it from the node's "
 		 "interface." },

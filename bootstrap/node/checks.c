@@ -196,9 +196,9 @@ static bool check_selinux(struct check *c)
 
 static bool check_usr(struct check *c)
 {
-	static const char *const places[] = { "/opt", "/etc", "/var/lib", "/usr", "/" };
+	static const char *const places[] = { "/opt", "/etc", "/var/lib" };
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
 		const char *p = places[i];
 
 		if (access(p, F_OK) < 0)
@@ -206,6 +206,31 @@ static bool check_usr(struct check *c)
 		if (access(p, W_OK) < 0)
 			return no(c, "use a host whose /opt, /etc and /var/lib can be written",
 				  "%s cannot be written: %s", p, strerror(errno));
+	}
+	return true;
+}
+
+/* Somebody's own containerd, etcd, ...: ours would take its name, its data or its socket. */
+static bool check_units(struct check *c)
+{
+	static const char *const names[] = { "containerd",     "docker",
+					     "crio",	       "kubelet",
+					     "kube-proxy",     "kubecdn-balance",
+					     "etcd",	       "kube-apiserver",
+					     "kube-scheduler", "kube-controller-manager" };
+	static const char *const dirs[] = { "/etc/systemd/system", "/run/systemd/system",
+					    "/usr/local/lib/systemd/system",
+					    "/usr/lib/systemd/system", "/lib/systemd/system" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names) * ARRAY_SIZE(dirs); i++) {
+		_cleanup_free_ char *path = xasprintf("%s/%s.service", dirs[i % ARRAY_SIZE(dirs)],
+						      names[i / ARRAY_SIZE(dirs)]);
+
+		if (access(path, F_OK) == 0)
+			return no(c, "remove the package it belongs to, or take another host",
+				  "%s is there: kubecdn brings its own %s and leaves other "
+				  "people's alone",
+				  path, names[i / ARRAY_SIZE(dirs)]);
 	}
 	return true;
 }
@@ -220,8 +245,6 @@ static bool check_foreign(struct check *c)
 		"/var/lib/rancher",
 		"/var/lib/k0s",
 		"/var/lib/etcd/member",
-		"/etc/systemd/system/kubelet.service",
-		"/usr/lib/systemd/system/kubelet.service",
 	};
 	json_auto_t *marker = NULL;
 	struct kc_err err;
@@ -239,7 +262,24 @@ static bool check_foreign(struct check *c)
 			return no(c,
 				  "reset that cluster (kubeadm reset, ...), or take another host",
 				  "another Kubernetes is or was here: %s", traces[i]);
-	return true;
+	return c->ours || check_units(c);
+}
+
+/* A name server that a pod can reach: CoreDNS forwards to them, and loops over a local one. */
+static bool check_resolver(struct check *c)
+{
+	const json_t *servers = json_object_get(c->facts, "nameservers"), *v;
+	size_t i;
+
+	json_array_foreach(servers, i, v)
+		if (!kc_startswith(json_string_value(v), "127.") &&
+		    !streq(json_string_value(v), "::1"))
+			return true;
+	return no(c, "name one in /etc/resolv.conf; without any, the address of a host will do",
+		  json_array_size(servers) ? "its only name server is %s, which pods cannot reach"
+					   : "%s names no name server",
+		  json_array_size(servers) ? json_string_value(json_array_get(servers, 0))
+					   : kc_json_get_str(c->facts, "resolvConf", "?"));
 }
 
 /* The program that listens: the one whose open files hold the socket's inode. */
@@ -327,7 +367,7 @@ static const struct {
 	{ "systemd", check_systemd },	{ "arch", check_arch },
 	{ "firewall", check_firewall }, { "selinux", check_selinux },
 	{ "usr-writable", check_usr },	{ "foreign", check_foreign },
-	{ "ports-free", check_ports },
+	{ "ports-free", check_ports },	{ "resolver", check_resolver },
 };
 
 static bool run(struct check *c, const char *name)

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <stdio.h>
@@ -87,8 +88,12 @@ static void add_one(json_t *list, const struct ifaddrs *a)
 	char mac[18];
 
 	if (a->ifa_addr->sa_family == AF_PACKET) {
-		const unsigned char *m = ((const struct sockaddr_ll *)a->ifa_addr)->sll_addr;
+		const struct sockaddr_ll *ll = (const struct sockaddr_ll *)a->ifa_addr;
+		const unsigned char *m = ll->sll_addr;
 
+		/* Tunnels (WireGuard, ...) have none, or one that means nothing to others. */
+		if (ll->sll_hatype != ARPHRD_ETHER || ll->sll_halen != 6)
+			return;
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3],
 			 m[4], m[5]);
 		json_object_set_new(i, "mac", json_string(mac));

@@ -110,9 +110,12 @@ static int start(const struct kc_agent *a, const char *verb, struct kc_err *err)
 	if (r < 0)
 		return r;
 	kc_runl(NULL, NULL, "systemctl", "reset-failed", KC_NODE_UNIT ".service", NULL);
-	return kc_runl(NULL, err, "systemd-run", "--quiet", "--collect", "--unit=" KC_NODE_UNIT,
-		       "--property=KillMode=mixed", "--property=TimeoutStopSec=60", "--", self,
-		       "converge", verb, NULL);
+	r = kc_runl(NULL, err, "systemd-run", "--quiet", "--collect", "--unit=" KC_NODE_UNIT,
+		    "--property=KillMode=mixed", "--property=TimeoutStopSec=60", "--", self,
+		    "converge", verb, NULL);
+	if (r < 0) /* who would have taken the secrets away does not run */
+		unlink(KC_NODE_ENVELOPE);
+	return r;
 }
 
 struct follow {

@@ -57,14 +57,15 @@ static int sysctl_write(const struct kc_node_host *h, const char *key, const cha
 	return 0;
 }
 
-/* Limits may be higher than we ask; where it cannot be written, higher must do. */
-static bool sufficient(const struct kc_node_host *h, const char *key, const char *have,
-		       const char *want)
+/* Limits ("orMore") may be higher than we ask; where it cannot be written, higher must do. */
+static bool sufficient(const struct kc_node_host *h, const struct kc_task *t, const char *key,
+		       const char *have, const char *want)
 {
 	_cleanup_free_ char *path = sysctl_path(h, key);
+	bool more_will_do = kc_json_get_bool(t->want, "orMore", false) || access(path, W_OK) < 0;
 	long a, b;
 
-	return access(path, W_OK) < 0 && kc_parse_long(have, 2, 0x7fffffffffffffff, &a) &&
+	return more_will_do && kc_parse_long(have, 2, 0x7fffffffffffffff, &a) &&
 	       kc_parse_long(want, 2, 0x7fffffffffffffff, &b) && a >= b;
 }
 
@@ -84,11 +85,13 @@ static int sysctl_find(void *ctx, const struct kc_task *t, json_t **ret_actual, 
 		return r;
 	want = kc_node_str(t, NULL, "value");
 	*ret_actual = kc_pack("{s:s, s:s}", "key", key, "value",
-			      want && sufficient(ctx, key, have, want) ? want : have);
+			      want && sufficient(ctx, t, key, have, want) ? want : have);
 	note = xasprintf("sysctl:%s", key);
 	was = kc_host_before(ctx, note);
 	if (was)
 		json_object_set(*ret_actual, "previous", was);
+	if (json_object_get(t->want, "orMore")) /* how we compare, not what is there */
+		json_object_set(*ret_actual, "orMore", json_object_get(t->want, "orMore"));
 	return 0;
 }
 

@@ -15,20 +15,12 @@
 static const char *const default_mounts[] = { "/var/lib/kubelet", "/run/containerd",
 					      "/var/lib/containerd", "/run/netns/cni-" };
 static const char *const default_cgroups[] = { "kubepods", "kubepods.slice", "k8s.io" };
-static const char *const default_paths[] = { "/var/lib/etcd",
-					     "/run/netns",
-					     "/var/lib/kubelet",
-					     "/run/containerd",
-					     "/var/lib/containerd",
-					     "/var/lib/cni",
-					     "/run/flannel",
-					     "/var/log/pods",
-					     "/var/log/containers",
-					     "/etc/cni",
-					     "/var/log/kubernetes",
-					     "/opt/containerd",
-					     "/run/nri",
-					     "/usr/libexec/kubernetes" };
+static const char *const default_paths[] = {
+	"/var/lib/etcd",	  "/run/netns",		 "/var/lib/kubelet", "/run/containerd",
+	"/var/lib/containerd",	  "/var/lib/cni",	 "/run/flannel",     "/var/log/pods",
+	"/var/log/containers",	  "/var/log/kubernetes", "/opt/containerd",  "/run/nri",
+	"/usr/libexec/kubernetes"
+};
 /* Set by the kubelet (protectKernelDefaults off), kube-proxy, CNI plugins and flanneld. */
 static const char *const default_sysctls[] = {
 	"vm.overcommit_memory",
@@ -42,6 +34,9 @@ static const char *const default_sysctls[] = {
 	"net.netfilter.nf_conntrack_tcp_timeout_close_wait",
 	"net.netfilter.nf_conntrack_tcp_be_liberal",
 	"net.ipv4.ip_forward",
+	/* The kernel turns these on when forwarding goes off: after it in this list. */
+	"net.ipv4.conf.all.accept_redirects",
+	"net.ipv4.conf.default.accept_redirects",
 	"net.ipv6.conf.all.forwarding",
 	"net.ipv6.conf.default.forwarding",
 	"net.ipv4.conf.all.route_localnet",
@@ -124,6 +119,9 @@ static int teardown_apply(void *ctx, const struct kc_task *t, const json_t *actu
 		note_all(json_object_get(all, lists[i].key), json_object_get(noted, lists[i].key),
 			 lists[i].was);
 	}
+	if (!json_object_get(noted, "mounts"))
+		json_object_set_new(noted, "mounts",
+				    kc_sweep_mounts_were(json_object_get(all, "mounts_below")));
 	json_object_set(noted, "want", (json_t *)t->want);
 	json_object_set(noted, "mounts_below", json_object_get(all, "mounts_below"));
 	r = kc_host_renote(ctx, key, noted, err);
@@ -165,7 +163,8 @@ static int teardown_remove(void *ctx, const struct kc_task *t, const json_t *act
 		return 0;
 	r = kc_sweep_processes(json_object_get(noted, "cgroups"), err);
 	if (r == 0)
-		r = kc_sweep_mounts(json_object_get(noted, "mounts_below"), err);
+		r = kc_sweep_mounts(json_object_get(noted, "mounts_below"),
+				    json_object_get(noted, "mounts"), err);
 	if (r < 0)
 		return r;
 	r = undo(json_object_get(noted, "links"), kc_sweep_link, r, err);

@@ -29,30 +29,80 @@ struct table {
 	size_t n;
 };
 
-/* Is one of names a component of a cgroup path of this process? */
-static bool in_cgroup(pid_t pid, const json_t *names)
+/* The path in a line "4:memory:/path" of /proc/PID/cgroup, cgroups(7); NULL: no such line. */
+static const char *cgroup_path(const char *line)
+{
+	const char *p = strchr(line, ':');
+
+	p = p ? strchr(p + 1, ':') : NULL;
+	return p ? p + 1 : NULL;
+}
+
+/* The same hierarchy's path of PID 1, without systemd's own leaf: what pods' cgroups hang from. */
+static char *root_of(const char *init, const char *line)
+{
+	size_t n = (size_t)(cgroup_path(line) - line);
+
+	for (const char *p = init; p && *p; p = strchr(p, '\n'), p = p ? p + 1 : NULL) {
+		char *root;
+		size_t len;
+
+		if (strncmp(p, line, n) != 0)
+			continue;
+		root = xstrndup(p + n, strcspn(p + n, "\n"));
+		if (kc_endswith(root, "/init.scope"))
+			root[strlen(root) - strlen("/init.scope")] = '\0';
+		len = strlen(root);
+		if (len && root[len - 1] == '/')
+			root[len - 1] = '\0';
+		return root;
+	}
+	return NULL;
+}
+
+/*
+ * Is this process in a cgroup of one of names directly below this host's root? Deeper down the same
+ * name is another host's, in a container here.
+ */
+static bool in_cgroup(pid_t pid, const char *init, const json_t *names)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/%d/cgroup", pid), *text = NULL;
-	const char *name;
-	json_t *was;
+	char *save = NULL;
 
 	if (kc_file_read(path, 1u << 20, &text, NULL, NULL) < 0 || !text)
 		return false;
-	json_object_foreach((json_t *)names, name, was) {
-		size_t n = strlen(name);
+	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
+		_cleanup_free_ char *root = cgroup_path(l) ? root_of(init, l) : NULL;
+		const char *at, *name;
+		json_t *was;
 
-		if (json_is_true(was))
+		if (!root || !kc_startswith(cgroup_path(l), root))
 			continue;
-		for (const char *p = text; (p = strstr(p, name)); p += n)
-			if (p > text && p[-1] == '/' && strchr("/\n", p[n]))
+		at = cgroup_path(l) + strlen(root);
+		json_object_foreach((json_t *)names, name, was) {
+			size_t n = strlen(name);
+
+			if (!json_is_true(was) && *at == '/' && kc_startswith(at + 1, name) &&
+			    (at[1 + n] == '/' || !at[1 + n]))
 				return true;
+		}
 	}
 	return false;
 }
 
+static bool same_mounts(pid_t pid)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/ns/mnt", pid);
+	char theirs[64] = "", ours[64] = "";
+
+	return readlink(path, theirs, sizeof(theirs) - 1) > 0 &&
+	       readlink("/proc/self/ns/mnt", ours, sizeof(ours) - 1) > 0 && streq(theirs, ours);
+}
+
 /*
- * A program that lies in our own folder and is not this agent. The shims live on when containerd
- * stops; their link reads "... (deleted)" once the file is gone.
+ * A program that lies in our own folder (this host's, not a container's of that name) and is not
+ * this agent. The shims live on when containerd stops; their link reads "... (deleted)" once the
+ * file is gone.
  */
 static bool runs_ours(pid_t pid)
 {
@@ -63,7 +113,8 @@ static bool runs_ours(pid_t pid)
 	if (n < 0)
 		return false;
 	exe[n] = '\0';
-	return kc_startswith(exe, KC_NODE_BIN "/") && !kc_startswith(exe, KC_NODE_AGENT);
+	return kc_startswith(exe, KC_NODE_BIN "/") && !kc_startswith(exe, KC_NODE_AGENT) &&
+	       same_mounts(pid);
 }
 
 static pid_t parent_of(pid_t pid)
@@ -82,10 +133,12 @@ static pid_t parent_of(pid_t pid)
 
 static void scan(const json_t *cgroups, struct table *ret)
 {
+	_cleanup_free_ char *init = NULL;
 	DIR *d = opendir("/proc");
 	struct dirent *e;
 	bool more = true;
 
+	kc_file_read("/proc/1/cgroup", 1u << 20, &init, NULL, NULL);
 	while (d && (e = readdir(d))) {
 		long pid;
 
@@ -95,7 +148,7 @@ static void scan(const json_t *cgroups, struct table *ret)
 		ret->p[ret->n++] = (struct process){
 			.pid = (pid_t)pid,
 			.parent = parent_of((pid_t)pid),
-			.ours = runs_ours((pid_t)pid) || in_cgroup((pid_t)pid, cgroups),
+			.ours = runs_ours((pid_t)pid) || in_cgroup((pid_t)pid, init, cgroups),
 		};
 	}
 	if (d)
@@ -170,16 +223,17 @@ static bool below(const char *mount, const json_t *prefixes)
 	return false;
 }
 
-int kc_sweep_mounts(const json_t *prefixes, struct kc_err *err)
+/* Mount points below prefixes, in the order they were mounted. */
+static int mounts_below(const json_t *prefixes, json_t **ret, struct kc_err *err)
 {
 	_cleanup_free_ char *text = NULL;
-	json_auto_t *found = json_array();
+	json_t *found;
 	char *save = NULL;
-	size_t i;
 	int r = kc_file_read("/proc/self/mountinfo", 64u << 20, &text, NULL, err);
 
 	if (r < 0)
 		return r;
+	found = json_array();
 	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
 		char mount[PATH_MAX];
 
@@ -189,9 +243,27 @@ int kc_sweep_mounts(const json_t *prefixes, struct kc_err *err)
 		if (below(mount, prefixes))
 			json_array_append_new(found, json_string(mount));
 	}
-	for (i = json_array_size(found); i-- > 0;) { /* the last one mounted first */
+	*ret = found;
+	return 0;
+}
+
+json_t *kc_sweep_mounts_were(const json_t *prefixes)
+{
+	json_t *found = NULL;
+
+	return mounts_below(prefixes, &found, NULL) < 0 ? json_array() : found;
+}
+
+int kc_sweep_mounts(const json_t *prefixes, const json_t *were, struct kc_err *err)
+{
+	json_auto_t *found = NULL;
+	int r = mounts_below(prefixes, &found, err);
+
+	for (size_t i = json_array_size(found); i-- > 0;) { /* the last one mounted first */
 		const char *mount = json_string_value(json_array_get(found, i));
 
+		if (kc_json_has_str(were, mount))
+			continue;
 		if (kc_startswith(mount, "/run/netns/"))
 			kc_sweep_netns(mount);
 		if (umount2(mount, UMOUNT_NOFOLLOW) < 0 && errno == EBUSY &&
@@ -200,5 +272,5 @@ int kc_sweep_mounts(const json_t *prefixes, struct kc_err *err)
 		if (kc_startswith(mount, "/run/netns/"))
 			unlink(mount);
 	}
-	return 0;
+	return r;
 }

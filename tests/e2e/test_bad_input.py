@@ -402,6 +402,27 @@ def test_nft_missing(cli, lab, tmp_path, bundle):
     refused_by_host(cli, lab, file, "nonft", "nft", "nftables")
 
 
+def test_a_runtime_of_somebody_elses(cli, lab, tmp_path, bundle):
+    unit = lab["w1"].root / "usr/lib/systemd/system/containerd.service"
+    unit.write_text("[Service]\nExecStart=/usr/bin/containerd\n")
+    try:
+        file = manifest(tmp_path, entries(lab, "w1"))
+        refused_by_host(cli, lab, file, "w1", "containerd.service", "remove the package")
+    finally:
+        unit.unlink()
+
+
+def test_only_a_local_name_server(cli, lab, tmp_path, bundle):
+    resolv = lab["w1"].root / "etc/resolv.conf"
+    before = resolv.read_text()
+    resolv.write_text("nameserver 127.0.0.1\n")
+    try:
+        file = manifest(tmp_path, entries(lab, "w1"))
+        refused_by_host(cli, lab, file, "w1", "127.0.0.1", "/etc/resolv.conf")
+    finally:
+        resolv.write_text(before)
+
+
 def test_host_of_another_cluster(cli, lab, tmp_path, bundle):
     cli.bundle = bundle
     file = manifest(tmp_path, entries(lab, "taken"))

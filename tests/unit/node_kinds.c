@@ -258,6 +258,24 @@ static void sysctl_remembers(void **state)
 	assert_text(path, "7\n");
 }
 
+/* A limit that is higher already is left alone, also by the removal. */
+static void sysctl_at_least(void **state)
+{
+	_cleanup_free_ char *dir = at("net"), *path = at("net/limit");
+	json_auto_t *want = kc_pack("{s:s, s:s, s:b}", "key", "net.limit", "value", "8192",
+				    "orMore", 1),
+		    *have = NULL;
+
+	mkdir(dir, 0755);
+	assert_int_equal(kc_file_write(path, "65536\n", 6, 0644, NULL), 0);
+	have = find(&kc_node_sysctl, want);
+	assert_true(json_equal(have, want));
+	assert_int_equal(kc_file_write(path, "1000\n", 5, 0644, NULL), 0);
+	assert_int_equal(apply(&kc_node_sysctl, want, NULL), 0);
+	drop(&kc_node_sysctl, want);
+	assert_text(path, "1000\n");
+}
+
 static void issue(const char *ca, const char *ca_key, const char *csr, const char *cn)
 {
 	const char *const sans[] = { "n1", "192.0.2.1", NULL }, *const orgs[] = { "o", NULL };
@@ -351,16 +369,10 @@ static void probes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(file_comes_and_goes),
-		T(file_before_ours),
-		T(secret_is_never_shown),
-		T(blob_by_content),
-		T(stat_cache),
-		T(link_initial_is_the_owners),
-		T(sysctl_remembers),
-		T(cert_life),
-		T(checks_say_why),
-		T(probes),
+		T(file_comes_and_goes), T(file_before_ours), T(secret_is_never_shown),
+		T(blob_by_content),	T(stat_cache),	     T(link_initial_is_the_owners),
+		T(sysctl_remembers),	T(sysctl_at_least),  T(cert_life),
+		T(checks_say_why),	T(probes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -78,6 +78,16 @@ static void one_mac_twice(void **state)
 	assert_non_null(strstr(err.msg, "w1: MAC address 02:01 is also cp1's"));
 }
 
+/* A VLAN interface has the MAC of the one it stands on. */
+static void one_mac_on_two_links_of_a_host(void **state)
+{
+	json_t *vlan = host("aa", "02:01", 0);
+	struct kc_err err;
+
+	json_array_append_new(kc_json_at(vlan, "facts.links"), kc_pack("{s:s}", "mac", "02:01"));
+	assert_int_equal(judge(kc_pack("{s:o}", "node/cp1", vlan), &err), 0);
+}
+
 static void a_clock_that_is_wrong(void **state)
 {
 	struct kc_err err;
@@ -112,6 +122,7 @@ int main(void)
 		cmocka_unit_test(different_hosts_pass),
 		cmocka_unit_test(one_machine_id_twice),
 		cmocka_unit_test(one_mac_twice),
+		cmocka_unit_test(one_mac_on_two_links_of_a_host),
 		cmocka_unit_test(a_clock_that_is_wrong),
 		cmocka_unit_test(every_finding_has_its_line),
 	};
