@@ -59,6 +59,7 @@ static int run_build(const struct kc_args *args, struct kc_err *err)
 		.with_test_images = kc_args_bool(args, "test-images"),
 		.progress = progress,
 		.cookie = ui,
+		.cancel = kc_cli_cancel(),
 	};
 	int r = kc_bundle_build(&build, &dir, err);
 
@@ -81,7 +82,7 @@ static int run_verify(const struct kc_args *args, struct kc_err *err)
 			return r;
 		dir = fallback;
 	}
-	r = kc_bundle_verify(dir, progress, ui, err);
+	r = kc_bundle_verify(dir, progress, ui, kc_cli_cancel(), err);
 	if (r < 0)
 		return r;
 	kc_ui_pause(ui);

@@ -11,6 +11,7 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/log.h"
+#include "lib/base/proc.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/codec/yaml.h"
@@ -20,12 +21,14 @@ static volatile sig_atomic_t interrupts, timed_out;
 
 static void on_interrupt(int sig)
 {
-	static const char first[] = "\nkubecdn: stopping: what runs is finished, nothing new is "
-				    "started; press Ctrl-C again to quit at once\n";
+	static const char first[] = "\nkubecdn: stopping cleanly: nothing new is started; press "
+				    "Ctrl-C again to quit at once\n";
 	int saved = errno;
 
-	if (interrupts++)
+	if (interrupts++) {
+		kc_run_kill_all();
 		_exit(KC_EXIT_STOPPED);
+	}
 	atomic_store(&cancel, true);
 	if (write(STDERR_FILENO, first, sizeof(first) - 1) < 0)
 		errno = 0; /* nobody listens; stopping is what counts */

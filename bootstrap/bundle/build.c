@@ -158,7 +158,7 @@ static int fill_from(const char *dir, const char *kubernetes, const char *arch, 
 	struct copy c = { .blobs = blobs };
 	int r;
 
-	r = kc_bundle_verify(dir, o->progress, o->cookie, err);
+	r = kc_bundle_verify(dir, o->progress, o->cookie, o->cancel, err);
 	if (r == 0)
 		r = kc_bundle_open(dir, &b, err);
 	if (r < 0)
@@ -225,6 +225,7 @@ int kc_bundle_build(const struct kc_bundle_build *o, char **ret_dir, struct kc_e
 		.arch = o->arch ? o->arch : kc_bundle_host_arch(),
 		.progress = o->progress,
 		.cookie = o->cookie,
+		.cancel = o->cancel,
 	};
 	_cleanup_free_ char *out = NULL;
 	json_auto_t *pins = NULL;

@@ -25,6 +25,7 @@
 #define KC_BOOTSTRAP_BUNDLE_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,9 +58,12 @@ int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_pat
 /* One line of progress: what is being done now, "etcd 3.6.16: compiling". */
 typedef void kc_bundle_progress(void *cookie, const char *line);
 
-/* Hash every blob, packed and unpacked; the error names the hash and the file that is wrong. */
+/*
+ * Hash every blob, packed and unpacked; the error names the hash and the file that is wrong.
+ * cancel may be NULL; once it is true: KC_ECANCELED before the next blob.
+ */
 int kc_bundle_verify(const char *dir, kc_bundle_progress *progress, void *cookie,
-		     struct kc_err *err);
+		     const atomic_bool *cancel, struct kc_err *err);
 
 struct kc_bundle_build {
 	const char *from;	      /* "gomod", or a directory with a bundle to verify and copy */
@@ -69,11 +73,13 @@ struct kc_bundle_build {
 	bool with_test_images;	      /* layer "test": busybox */
 	kc_bundle_progress *progress; /* or NULL */
 	void *cookie;
+	const atomic_bool *cancel; /* or NULL; once true: what runs is ended, KC_ECANCELED */
 };
 
 /*
  * Build a bundle. What was compiled before is taken from ~/.cache/kubecdn; a build that was killed
- * goes on where it stopped; out is replaced only by a complete bundle. ret_dir may be NULL.
+ * or stopped goes on where it stopped; out is replaced only by a complete bundle. ret_dir may be
+ * NULL.
  */
 int kc_bundle_build(const struct kc_bundle_build *o, char **ret_dir, struct kc_err *err);
 

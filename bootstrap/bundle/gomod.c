@@ -46,9 +46,11 @@ static int go(const struct kc_parts *p, bool cgo, const char *dir, const char *c
 	      char **ret_out, struct kc_err *err)
 {
 	_cleanup_strv_ char **env = kc_toolchain_env(p, cgo);
-	struct kc_run run = {
-		.argv = argv, .env = (const char *const *)env, .dir = dir, .timeout_ms = COMPILE_MS
-	};
+	struct kc_run run = { .argv = argv,
+			      .env = (const char *const *)env,
+			      .dir = dir,
+			      .timeout_ms = COMPILE_MS,
+			      .cancel = p->cancel };
 
 	return kc_run(&run, ret_out, err);
 }
@@ -230,7 +232,9 @@ int kc_part_build(struct kc_parts *p, const json_t *part, char **ret_dir, struct
 	size_t i;
 	int r;
 
-	r = kc_toolchain_find(p, err);
+	r = kc_parts_canceled(p, err);
+	if (r == 0)
+		r = kc_toolchain_find(p, err);
 	if (r == 0)
 		r = part_key(p, part, key, err);
 	if (r == 0)
@@ -279,7 +283,10 @@ int kc_part_pause(struct kc_parts *p, char **ret_dir, struct kc_err *err)
 
 		r = put_asset(tmp, a, err);
 		if (r == 0)
-			r = kc_run(&(struct kc_run){ .argv = argv, .dir = tmp }, NULL, err);
+			r = kc_run(&(struct kc_run){ .argv = argv,
+						     .dir = tmp,
+						     .cancel = p->cancel },
+				   NULL, err);
 		if (r == 0)
 			r = kc_parts_commit(tmp, dir, err);
 	}

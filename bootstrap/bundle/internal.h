@@ -42,7 +42,10 @@ struct kc_parts {
 	const json_t *pins;    /* as kc_bundle_pins() gives them */
 	kc_bundle_progress *progress;
 	void *cookie;
+	const atomic_bool *cancel; /* or NULL */
 };
+/* KC_ECANCELED once the user has asked to stop. */
+int kc_parts_canceled(const struct kc_parts *p, struct kc_err *err);
 void kc_parts_say(const struct kc_parts *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 

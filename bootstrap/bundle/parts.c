@@ -28,6 +28,13 @@ void kc_parts_say(const struct kc_parts *p, const char *fmt, ...)
 	p->progress(p->cookie, line);
 }
 
+int kc_parts_canceled(const struct kc_parts *p, struct kc_err *err)
+{
+	if (p->cancel && atomic_load(p->cancel))
+		return kc_fail(err, KC_ECANCELED, "stopped");
+	return 0;
+}
+
 int kc_parts_entry(struct kc_parts *p, const char *name, const char *key, char **ret_dir,
 		   char **ret_tmp, struct kc_err *err)
 {
@@ -107,8 +114,8 @@ static bool packed_before(const char *note, const char *packed_dir, json_t *entr
 }
 
 /* Compress, and remember the result by the content's hash. */
-static int pack(const char *path, const char *note, const char *packed_dir, json_t *entry,
-		struct kc_err *err)
+static int pack(const struct kc_parts *p, const char *path, const char *note,
+		const char *packed_dir, json_t *entry, struct kc_err *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s/.new", packed_dir), *to = NULL, *text = NULL;
 	_cleanup_close_ int fd = -1;
@@ -116,7 +123,7 @@ static int pack(const char *path, const char *note, const char *packed_dir, json
 	uint64_t size;
 	int r;
 
-	r = kc_zstd_compress_file(path, tmp, KC_BUNDLE_LEVEL, NULL, err);
+	r = kc_zstd_compress_file(path, tmp, KC_BUNDLE_LEVEL, p->cancel, err);
 	if (r == 0)
 		r = kc_sha256_file(tmp, hash, &size, err);
 	if (r < 0)
@@ -152,7 +159,7 @@ int kc_part_pack(struct kc_parts *p, const char *path, const char *blobs, json_t
 	note = xasprintf("%s/%s-%d.json", dir, hash, KC_BUNDLE_LEVEL);
 	if (!packed_before(note, dir, entry)) {
 		start = kc_now_ms();
-		r = pack(path, note, dir, entry, err);
+		r = pack(p, path, note, dir, entry, err);
 		if (r < 0)
 			return kc_wrap(err, "packing %s", base);
 		kc_parts_say(p, "%s: packed to %.1f MB in %.1f s", base,

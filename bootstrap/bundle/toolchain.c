@@ -57,7 +57,8 @@ static int go_run(const struct kc_parts *p, const char *const *argv, char **ret_
 	struct kc_run run = { .argv = argv,
 			      .env = (const char *const *)env,
 			      .dir = p->cache,
-			      .timeout_ms = 1800000 };
+			      .timeout_ms = 1800000,
+			      .cancel = p->cancel };
 
 	return kc_run(&run, ret_out, err);
 }
@@ -187,6 +188,9 @@ int kc_toolchain_find(struct kc_parts *p, struct kc_err *err)
 	if (p->go || try_go(p, "go") || try_go(p, kept))
 		return 0;
 	old = go_version(p, "go");
+	r = kc_parts_canceled(p, err); /* a Go that was stopped is not one that does not run */
+	if (r < 0)
+		return r;
 	if (!old)
 		return kc_fail(err, KC_ENOTFOUND,
 			       "no Go to compile the bundle with: install Debian's golang-go (any "

@@ -41,6 +41,7 @@ struct verify {
 	const struct kc_bundle *b;
 	kc_bundle_progress *progress;
 	void *cookie;
+	const atomic_bool *cancel;
 };
 
 static int check_one(void *cookie, const char *who, const json_t *blob, struct kc_err *err)
@@ -51,6 +52,8 @@ static int check_one(void *cookie, const char *who, const json_t *blob, struct k
 	char hash[KC_SHA256_HEX];
 	int r;
 
+	if (v->cancel && atomic_load(v->cancel))
+		return kc_fail(err, KC_ECANCELED, "stopped");
 	if (v->progress)
 		v->progress(v->cookie, who);
 	r = kc_bundle_blob(v->b, want, &path, err);
@@ -71,10 +74,10 @@ static int check_one(void *cookie, const char *who, const json_t *blob, struct k
 }
 
 int kc_bundle_verify(const char *dir, kc_bundle_progress *progress, void *cookie,
-		     struct kc_err *err)
+		     const atomic_bool *cancel, struct kc_err *err)
 {
 	_cleanup_bundle_ struct kc_bundle *b = NULL;
-	struct verify v = { .progress = progress, .cookie = cookie };
+	struct verify v = { .progress = progress, .cookie = cookie, .cancel = cancel };
 	int r;
 
 	r = kc_bundle_open(dir, &b, err);

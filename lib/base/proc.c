@@ -16,6 +16,34 @@
 #include "lib/base/str.h"
 
 enum { IN, OUT, ERR, EXEC, PIPES };
+enum {
+	POLL_MS = 100,	 /* how soon a cancel is seen */
+	GRACE_MS = 2000, /* between SIGTERM and SIGKILL */
+	CHILDREN = 256,	 /* at a time that kc_run_kill_all() knows of */
+};
+
+/* Process groups that run: what a signal handler can read. */
+static _Atomic pid_t children[CHILDREN];
+
+static void replace_child(pid_t from, pid_t to)
+{
+	for (int i = 0; i < CHILDREN; i++) {
+		pid_t expected = from;
+
+		if (atomic_compare_exchange_strong(&children[i], &expected, to))
+			return;
+	}
+}
+
+void kc_run_kill_all(void)
+{
+	for (int i = 0; i < CHILDREN; i++) {
+		pid_t pid = atomic_load(&children[i]);
+
+		if (pid > 0 && kill(-pid, SIGKILL) < 0)
+			kill(pid, SIGKILL); /* not the leader of its group yet */
+	}
+}
 
 static void close_pipes(int p[PIPES][2])
 {
@@ -68,6 +96,14 @@ static bool drain(int fd, struct kc_buf *buf)
 	return true;
 }
 
+/* KC_ECANCELED, KC_ETIMEOUT, or 0: wait on. */
+static int over(const struct kc_run *run, int64_t deadline)
+{
+	if (run->cancel && atomic_load(run->cancel))
+		return KC_ECANCELED;
+	return kc_now_ms() > deadline ? KC_ETIMEOUT : 0;
+}
+
 /* Feed input and collect both outputs until both are closed. */
 static int converse(const struct kc_run *run, int p[PIPES][2], struct kc_buf *out,
 		    struct kc_buf *errs, int64_t deadline)
@@ -79,11 +115,11 @@ static int converse(const struct kc_run *run, int p[PIPES][2], struct kc_buf *ou
 		struct pollfd fds[] = { { .fd = p[IN][1], .events = POLLOUT },
 					{ .fd = p[OUT][0], .events = POLLIN },
 					{ .fd = p[ERR][0], .events = POLLIN } };
-		int64_t left = deadline - kc_now_ms();
+		int r = over(run, deadline);
 
-		if (left <= 0)
-			return KC_ETIMEOUT;
-		if (poll(fds, 3, (int)(left > 1000000 ? 1000000 : left)) < 0 && errno != EINTR)
+		if (r < 0)
+			return r;
+		if (poll(fds, 3, POLL_MS) < 0 && errno != EINTR)
 			return KC_EFAIL;
 		if (fds[0].revents) {
 			ssize_t n = write(p[IN][1], run->input + fed, run->input_len - fed);
@@ -101,8 +137,10 @@ static int converse(const struct kc_run *run, int p[PIPES][2], struct kc_buf *ou
 	return 0;
 }
 
-static int await(pid_t pid, int64_t deadline, int *ret_status)
+static int await(const struct kc_run *run, pid_t pid, int64_t deadline, int *ret_status)
 {
+	int r;
+
 	for (int64_t nap = 1;; nap = nap < 50 ? nap * 2 : 50) {
 		pid_t w = waitpid(pid, ret_status, WNOHANG);
 
@@ -110,10 +148,26 @@ static int await(pid_t pid, int64_t deadline, int *ret_status)
 			return 0;
 		if (w < 0 && errno != EINTR)
 			return KC_EFAIL;
-		if (kc_now_ms() > deadline)
-			return KC_ETIMEOUT;
+		r = over(run, deadline);
+		if (r < 0)
+			return r;
 		kc_sleep_ms(nap);
 	}
+}
+
+/* End a group that is not wanted any more. Who was asked to stop gets a moment to clean up. */
+static void stop(pid_t pid, bool gently)
+{
+	static const struct kc_run forever = { 0 };
+	int status;
+
+	if (gently && kill(-pid, SIGTERM) == 0 &&
+	    await(&forever, pid, kc_now_ms() + GRACE_MS, &status) == 0) {
+		kill(-pid, SIGKILL); /* what it has left behind */
+		return;
+	}
+	kill(-pid, SIGKILL);
+	waitpid(pid, &status, 0);
 }
 
 /* The last non-empty line, at most 300 bytes: usually the reason. */
@@ -157,6 +211,7 @@ static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, stru
 		return kc_fail_errno(err, errno, "fork");
 	if (*ret_pid == 0)
 		child(run, p);
+	replace_child(0, *ret_pid);
 	kc_closep(&p[IN][0]);
 	kc_closep(&p[OUT][1]);
 	kc_closep(&p[ERR][1]);
@@ -165,6 +220,7 @@ static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, stru
 		kc_closep(&p[IN][1]);
 	if (read(p[EXEC][0], &failed, sizeof(failed)) == sizeof(failed)) {
 		waitpid(*ret_pid, NULL, 0);
+		replace_child(*ret_pid, 0);
 		return kc_fail_errno(err, failed, "%s", run->argv[0]);
 	}
 	return 0;
@@ -185,14 +241,16 @@ int kc_run(const struct kc_run *run, char **ret_out, struct kc_err *err)
 	}
 	r = converse(run, p, &out, &errs, deadline);
 	if (r == 0)
-		r = await(pid, deadline, &status);
-	if (r < 0) {
-		kill(-pid, SIGKILL);
-		waitpid(pid, &status, 0);
-		r = kc_fail(err, r, "%s: no end after %ld s", run->argv[0], timeout / 1000);
-	} else {
+		r = await(run, pid, deadline, &status);
+	if (r < 0)
+		stop(pid, r == KC_ECANCELED);
+	replace_child(pid, 0);
+	if (r == KC_ECANCELED)
+		kc_fail(err, r, "%s: stopped", run->argv[0]);
+	else if (r < 0)
+		kc_fail(err, r, "%s: no end after %ld s", run->argv[0], timeout / 1000);
+	else
 		r = judge(run, status, run->merge ? &out : &errs, err);
-	}
 	close_pipes(p);
 	kc_debug("proc", "%s %s: %s", run->argv[0], run->argv[1] ? run->argv[1] : "",
 		 r < 0 ? "failed" : "ok");

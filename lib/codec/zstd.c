@@ -60,16 +60,17 @@ static int read_some(int fd, void *data, size_t len, const char *what, size_t *r
 }
 
 static int compress_fd(ZSTD_CCtx *c, int in, const char *src, int out, const char *dst,
-		       uint64_t *ret_size, struct kc_err *err)
+		       const atomic_bool *cancel, struct kc_err *err)
 {
 	size_t in_cap = ZSTD_CStreamInSize(), out_cap = ZSTD_CStreamOutSize(), n, left;
 	_cleanup_free_ char *in_buf = xmalloc(in_cap), *out_buf = xmalloc(out_cap);
-	uint64_t total = 0;
 	int r;
 
 	do {
 		ZSTD_inBuffer i = { .src = in_buf };
 
+		if (cancel && atomic_load(cancel))
+			return kc_fail(err, KC_ECANCELED, "stopped");
 		r = read_some(in, in_buf, in_cap, src, &n, err);
 		if (r < 0)
 			return r;
@@ -84,19 +85,16 @@ static int compress_fd(ZSTD_CCtx *c, int in, const char *src, int out, const cha
 			r = kc_write_all(out, out_buf, o.pos, err);
 			if (r < 0)
 				return kc_wrap(err, "writing %s", dst);
-			total += o.pos;
 		} while (n ? i.pos < i.size : left > 0);
 	} while (n);
-	*ret_size = total;
 	return 0;
 }
 
-int kc_zstd_compress_file(const char *src, const char *dst, int level, uint64_t *ret_size,
+int kc_zstd_compress_file(const char *src, const char *dst, int level, const atomic_bool *cancel,
 			  struct kc_err *err)
 {
 	_cleanup_close_ int in = open(src, O_RDONLY | O_CLOEXEC), out = -1;
 	_cleanup_(ZSTD_freeCCtxp) ZSTD_CCtx *c = NULL;
-	uint64_t size = 0;
 	struct stat st;
 	int r;
 
@@ -108,14 +106,10 @@ int kc_zstd_compress_file(const char *src, const char *dst, int level, uint64_t 
 	out = open(dst, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (out < 0)
 		return kc_fail_errno(err, errno, "%s", dst);
-	r = compress_fd(c, in, src, out, dst, &size, err);
-	if (r < 0) {
+	r = compress_fd(c, in, src, out, dst, cancel, err);
+	if (r < 0)
 		unlink(dst);
-		return r;
-	}
-	if (ret_size)
-		*ret_size = size;
-	return 0;
+	return r;
 }
 
 /* Where a decompression stands. */

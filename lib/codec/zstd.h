@@ -13,6 +13,7 @@
 #ifndef KC_CODEC_ZSTD_H
 #define KC_CODEC_ZSTD_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,9 +23,9 @@
 
 /*
  * Compress src into a new file dst (mode 0644, replaced if it exists, not synced: the caller
- * renames it into place). level 1 to 19. ret_size may be NULL: bytes written.
+ * renames it into place). level 1 to 19. cancel may be NULL; once true: KC_ECANCELED, no dst.
  */
-int kc_zstd_compress_file(const char *src, const char *dst, int level, uint64_t *ret_size,
+int kc_zstd_compress_file(const char *src, const char *dst, int level, const atomic_bool *cancel,
 			  struct kc_err *err);
 
 /* Takes the output piece by piece; an error stops the decompression with it. */

@@ -200,8 +200,17 @@ static void test_verify_good(void **state)
 	struct kc_err err = { 0 };
 	int lines = 0;
 
-	assert_int_equal(kc_bundle_verify(dir, count, &lines, &err), 0);
+	assert_int_equal(kc_bundle_verify(dir, count, &lines, NULL, &err), 0);
 	assert_int_equal(lines, 2);
+}
+
+static void test_verify_canceled(void **state)
+{
+	atomic_bool cancel = true;
+	int lines = 0;
+
+	assert_int_equal(kc_bundle_verify(dir, count, &lines, &cancel, NULL), KC_ECANCELED);
+	assert_int_equal(lines, 0);
 }
 
 /* Verification fails and names the hash, the file and why. */
@@ -209,7 +218,7 @@ static void verify_fails(const char *hash, const char *who, const char *why)
 {
 	struct kc_err err = { 0 };
 
-	assert_true(kc_bundle_verify(dir, NULL, NULL, &err) < 0);
+	assert_true(kc_bundle_verify(dir, NULL, NULL, NULL, &err) < 0);
 	if (!strstr(err.msg, hash) || !strstr(err.msg, who) || !strstr(err.msg, why))
 		fail_msg("\"%s\" lacks %s, \"%s\" or \"%s\"", err.msg, hash, who, why);
 }
@@ -268,13 +277,13 @@ static void test_from_dir(void **state)
 
 	assert_int_equal(kc_bundle_build(&o, &made, &err), 0);
 	assert_string_equal(made, out);
-	assert_int_equal(kc_bundle_verify(out, NULL, NULL, &err), 0);
+	assert_int_equal(kc_bundle_verify(out, NULL, NULL, NULL, &err), 0);
 	/* Again, over the old one. */
 	assert_int_equal(kc_bundle_build(&o, NULL, &err), 0);
 	/* A bad source leaves the old bundle as it was. */
 	assert_int_equal(unlink(path), 0);
 	assert_true(kc_bundle_build(&o, NULL, &err) < 0);
-	assert_int_equal(kc_bundle_verify(out, NULL, NULL, &err), 0);
+	assert_int_equal(kc_bundle_verify(out, NULL, NULL, NULL, &err), 0);
 	assert_false(kc_exists(tmp));
 	assert_int_equal(kc_rm_rf(out, NULL), 0);
 }
@@ -339,12 +348,19 @@ int main(void)
 {
 #define EACH(fn) cmocka_unit_test_setup_teardown(fn, make, unmake)
 	const struct CMUnitTest tests[] = {
-		EACH(test_open),	EACH(test_absent),
-		EACH(test_bad_json),	EACH(test_not_json),
-		EACH(test_verify_good), EACH(test_verify_changed),
-		EACH(test_verify_cut),	EACH(test_verify_missing),
-		EACH(test_from_dir),	EACH(test_verify_other_content),
-		EACH(test_list),	EACH(test_from_dir_refusals),
+		EACH(test_open),
+		EACH(test_absent),
+		EACH(test_bad_json),
+		EACH(test_not_json),
+		EACH(test_verify_good),
+		EACH(test_verify_canceled),
+		EACH(test_verify_changed),
+		EACH(test_verify_cut),
+		EACH(test_verify_missing),
+		EACH(test_from_dir),
+		EACH(test_verify_other_content),
+		EACH(test_list),
+		EACH(test_from_dir_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
