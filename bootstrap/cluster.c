@@ -7,6 +7,7 @@
 #include "bootstrap/node/protocol.h"
 #include "bootstrap/preflight.h"
 #include "bootstrap/session.h"
+#include "bootstrap/status.h"
 #include "bootstrap/validate.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -303,8 +304,7 @@ static int list_one(struct session *s, const char *name, json_t *out, struct kc_
 				      "kubernetesVersion",
 				      kc_json_get_str(json_object_get(doc, "spec"),
 						      "kubernetesVersion", ""),
-				      "nodes", (json_int_t)nodes, "state",
-				      doc ? "created" : "incomplete"));
+				      "nodes", (json_int_t)nodes, "state", status_state(&one)));
 	return 0;
 }
 
@@ -347,19 +347,14 @@ static int look(struct session *s, const struct kc_cluster_opts *o, struct kc_er
 int kc_cluster_get(const struct kc_cluster_opts *o, json_t **ret, struct kc_err *err)
 {
 	_cleanup_session_ struct session s;
-	_cleanup_free_ char *address = NULL;
 	json_t *doc;
 	int r;
 
 	r = look(&s, o, err);
 	if (r < 0)
 		return r;
-	address = session_api_address(&s);
 	doc = json_deep_copy(s.cluster);
-	json_object_set_new(doc, "status",
-			    kc_pack("{s:s, s:s, s:I}", "uid", s.uid, "apiAddress",
-				    address ? address : "", "tasks",
-				    (json_int_t)json_object_size(kc_state_tasks(s.state))));
+	json_object_set_new(doc, "status", status_make(&s));
 	*ret = doc;
 	return 0;
 }
@@ -381,19 +376,17 @@ int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_
 			  struct kc_err *err)
 {
 	_cleanup_session_ struct session s;
-	_cleanup_free_ char *address = NULL;
-	const char *endpoint;
+	_cleanup_free_ char *server = NULL;
 	int r = look(&s, o, err);
 
 	if (r < 0)
 		return r;
-	endpoint = json_string_value(kc_json_at(s.cluster, "spec.api.endpoint"));
-	address = endpoint && *endpoint ? xstrdup(endpoint) : session_api_address(&s);
-	if (!address)
+	server = status_endpoint(&s);
+	if (!server)
 		return kc_fail(err, KC_EAGAIN,
 			       "cluster %s has no API server yet; finish `kubecdn cluster create`",
 			       s.name);
-	return kubeconfig_make(&s, address, ttl, break_glass, ret, err);
+	return kubeconfig_make(&s, server, ttl, break_glass, ret, err);
 }
 
 int kc_cluster_unlock(const struct kc_cluster_opts *o, uint64_t fence, struct kc_err *err)

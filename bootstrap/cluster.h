@@ -61,10 +61,11 @@ int kc_cluster_update(const struct kc_cluster_opts *o, const struct kc_cluster_i
 int kc_cluster_delete(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
 		      struct kc_err *err);
 
-/* {"name", "cloud", "region", "kubernetesVersion", "nodes", "state": "ready|incomplete", …} each.
- */
+/* {"name", "cloud", "region", "kubernetesVersion", "nodes": count, "state"} each; state is "ready"
+ * when its record has nothing half-done, else "incomplete". */
 int kc_cluster_list(const struct kc_cluster_opts *o, json_t **ret, struct kc_err *err);
-/* The stored manifest with its defaults, plus {"status": {...}}. */
+/* The stored manifest with its defaults, plus {"status": {"state", "uid", "endpoint": URL or null,
+ * "nodes": [{"name", "role", "addresses"}], "tasks": count}}. */
 int kc_cluster_get(const struct kc_cluster_opts *o, json_t **ret, struct kc_err *err);
 /*
  * {"healthy": bool, "checks": [{"id", "ok", "text"}]}. An unreachable API is an error; an unhealthy

@@ -202,13 +202,12 @@ static json_t *base64_of(const char *text)
 	return json_string(b);
 }
 
-int kubeconfig_make(struct session *s, const char *address, long ttl, bool break_glass,
-		    json_t **ret, struct kc_err *err)
+int kubeconfig_make(struct session *s, const char *server, long ttl, bool break_glass, json_t **ret,
+		    struct kc_err *err)
 {
 	_cleanup_free_ char *ca = NULL, *cert = NULL;
 	_cleanup_wiped_ char *key = NULL;
 	const char *user = break_glass ? "break-glass" : "admin";
-	const char *port = strchr(address, ':') ? "" : ":6443"; /* spec.api.endpoint may have one */
 	int r;
 
 	r = kc_admin_cert(&s->secrets, break_glass ? "kubecdn:break-glass" : "kubecdn:admin",
@@ -219,10 +218,9 @@ int kubeconfig_make(struct session *s, const char *address, long ttl, bool break
 	*ret = kc_pack("{s:s, s:s, s:[{s:s, s:{s:o, s:o}}], s:[{s:s, s:{s:o, s:o}}], s:[{s:s, "
 		       "s:{s:s, s:s}}], s:s}",
 		       "apiVersion", "v1", "kind", "Config", "clusters", "name", s->name, "cluster",
-		       "server", json_sprintf("https://%s%s", address, port),
-		       "certificate-authority-data", base64_of(ca), "users", "name", user, "user",
-		       "client-certificate-data", base64_of(cert), "client-key-data",
-		       base64_of(key), "contexts", "name", s->name, "context", "cluster", s->name,
-		       "user", user, "current-context", s->name);
+		       "server", json_string(server), "certificate-authority-data", base64_of(ca),
+		       "users", "name", user, "user", "client-certificate-data", base64_of(cert),
+		       "client-key-data", base64_of(key), "contexts", "name", s->name, "context",
+		       "cluster", s->name, "user", user, "current-context", s->name);
 	return 0;
 }

@@ -11,7 +11,7 @@
  */
 int validate_wait(struct session *s, long wait_ms, json_t **ret, struct kc_err *err);
 
-int kubeconfig_make(struct session *s, const char *address, long ttl, bool break_glass,
-		    json_t **ret, struct kc_err *err);
+int kubeconfig_make(struct session *s, const char *server, long ttl, bool break_glass, json_t **ret,
+		    struct kc_err *err);
 
 #endif

@@ -176,6 +176,24 @@ def test_nodes_are_ready(story):
     assert story.cli.run("cluster", "validate", "story").code == 0
 
 
+def test_what_get_and_list_say(story):
+    address = {h.name: h.address for h in story.lab}
+    endpoint = f"https://{address['cp1']}:6443"
+    status = story.cli.ok("cluster", "get", "story", "-o", "json").json["status"]
+    assert (status["state"], status["endpoint"]) == ("ready", endpoint)
+    assert sorted(status["nodes"], key=lambda n: n["name"]) == [
+        {"name": "cp1", "role": "control-plane", "addresses": [address["cp1"]]},
+        {"name": "w1", "role": "worker", "addresses": [address["w1"]]},
+    ]
+    text = story.cli.ok("cluster", "get", "story").out
+    assert re.search(r"^State +ready$", text, re.M), text
+    assert re.search(f"^Endpoint +{endpoint}$", text, re.M), text
+    for name, role in (("cp1", "control-plane"), ("w1", "worker")):
+        assert re.search(rf"^{name} +{role} +{address[name]}$", text, re.M), text
+    (listed,) = story.cli.ok("cluster", "list", "-o", "json").json
+    assert (listed["state"], listed["nodes"]) == ("ready", 2)
+
+
 def test_nothing_to_do_the_second_time(story):
     assert pending(story.cli.plan("create", "-f", story.file)) == {}
     before = tree_of(story.cli.state)
