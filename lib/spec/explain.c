@@ -133,9 +133,16 @@ static int kind_unknown(const struct kc_spec_kind *const *kinds, const char *nam
 			struct kc_err *err)
 {
 	_cleanup_buf_ struct kc_buf all = { 0 };
+	const char *names[32], *near;
+	size_t n = 0;
 
-	for (; *kinds; kinds++)
-		kc_buf_printf(&all, "%s%s", all.len ? ", " : "", (*kinds)->name);
+	for (; kinds[n] && n < ARRAY_SIZE(names); n++) {
+		names[n] = kinds[n]->name;
+		kc_buf_printf(&all, "%s%s", n ? ", " : "", names[n]);
+	}
+	near = kc_nearest(name, names, n);
+	if (near)
+		return kc_fail(err, KC_EINVAL, "no kind \"%s\"; did you mean \"%s\"?", name, near);
 	return kc_fail(err, KC_EINVAL, "no kind \"%s\"; this version has: %s", name,
 		       kc_buf_get(&all));
 }

@@ -236,7 +236,8 @@ static void test_explain_wrong(void **state)
 	static const struct {
 		const char *path, *message;
 	} cases[] = {
-		{ "thnig", "no kind \"thnig\"; this version has: Thing" },
+		{ "thnig", "no kind \"thnig\"; did you mean \"Thing\"?" },
+		{ "region", "no kind \"region\"; this version has: Thing" },
 		{ "", "no kind \"\"; this version has: Thing" },
 		{ "thing.sise", "Thing has no field \"sise\"; did you mean \"size\"?" },
 		{ "thing.inner.qqqqqqqq", "Thing.inner has no field \"qqqqqqqq\"; `kubecdn explain "
