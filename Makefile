@@ -40,4 +40,4 @@ bench: build
 	@tools/bench.sh
 
 faults fuzz nightly:
-	@echo "make $@: not there yet; make check runs every test there is" >&2; exit 1
+	@echo "make $@: not there yet; the tests there are run with make check" >&2; exit 1
