@@ -48,6 +48,8 @@ struct kc_cluster_io {
 	void (*note)(void *cookie, const char *text);
 	/* Phases of the verb ("connect", "plan", "apply", "validate"), for progress and timings. */
 	void (*phase)(void *cookie, const char *name);
+	/* The cluster's name, once it is known: from the options, the manifest or the flags. */
+	void (*named)(void *cookie, const char *name);
 	void *cookie;
 	atomic_bool *cancel;
 };

@@ -34,6 +34,8 @@ static int set_name(struct session *s, const char *name, struct kc_err *err)
 	free(s->prefix);
 	s->name = xstrdup(name);
 	s->prefix = xasprintf("clusters/%s", name);
+	if (s->io && s->io->named)
+		s->io->named(s->io->cookie, name);
 	return 0;
 }
 

@@ -7,13 +7,13 @@
 #include "lib/codec/json.h"
 
 static const struct kc_opt build_opts[] = {
-	{ "from", .type = KC_OPT_STRING, .meta = "SOURCE", .def = "gomod", .hint = "dir",
+	{ "from", .type = KC_OPT_STRING, .meta = "SOURCE", .def = "gomod",
 	  .doc = "gomod (compile Go modules), or a directory with a bundle" },
 	{ "kubernetes", .type = KC_OPT_STRING, .meta = "VERSION",
 	  .doc = "Kubernetes version (default: the newest pinned one)" },
 	{ "arch", .type = KC_OPT_ENUM, .choices = (const char *const[]){ "amd64", "arm64", NULL },
 	  .doc = "Architecture (default: this machine's)" },
-	{ "out", .type = KC_OPT_STRING, .meta = "DIR", .hint = "dir",
+	{ "out", .type = KC_OPT_STRING, .meta = "DIR",
 	  .doc = "Where to put it (default ~/.cache/kubecdn/bundles/VERSION-ARCH)" },
 	{ "test-images", .type = KC_OPT_FLAG, .doc = "With the images that tests need (busybox)" },
 	{ NULL },

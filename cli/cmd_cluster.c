@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/verb.h"
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
@@ -19,15 +20,15 @@ static const struct kc_opt preview_opts[] = {
 };
 
 static const struct kc_opt apply_opts[] = {
-	{ "file", 'f', KC_OPT_STRING, "FILE", .hint = "file",
+	{ "file", 'f', KC_OPT_STRING, "FILE",
 	  .doc = "Manifest (YAML or JSON); - reads standard input" },
-	{ "cloud", .type = KC_OPT_STRING, .meta = "CLOUD", .hint = "cloud",
-	  .doc = "Without a manifest: where the machines come from (local, ...)" },
+	{ "cloud", .type = KC_OPT_STRING, .meta = "CLOUD",
+	  .doc = "Without a manifest: where the machines come from (see below)" },
 	{ "region", .type = KC_OPT_STRING, .meta = "REGION",
 	  .doc = "Without a manifest: the region" },
 	{ "workers", .type = KC_OPT_INT, .meta = "N", .min = 0, .max = 5000,
 	  .doc = "Without a manifest: how many workers" },
-	{ "bundle", .type = KC_OPT_STRING, .meta = "DIR", .env = "KUBECDN_BUNDLE", .hint = "dir",
+	{ "bundle", .type = KC_OPT_STRING, .meta = "DIR", .env = "KUBECDN_BUNDLE",
 	  .doc = "Bundle to install from (default: the newest one built)" },
 	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m",
 	  .doc = "How long to wait for a healthy cluster" },
@@ -62,14 +63,14 @@ static int preview_exit(const struct kc_verb_run *v)
 /* What went well, how long it took and what to type next. */
 static void print_done(const struct kc_verb_run *v, const char *what, bool kubeconfig)
 {
-	_cleanup_free_ char *name = kc_verb_name(v), *timings = kc_ui_timings(v->ui);
+	_cleanup_free_ char *timings = kc_ui_timings(v->ui);
 
-	printf("Cluster%s%s %s (%s).\n", name ? " " : "", name ? name : "", what, timings);
+	printf("Cluster %s %s (%s).\n", v->name, what, timings);
 	if (kubeconfig)
 		printf("To use it:\n"
 		       "  kubecdn cluster export kubeconfig %s --to kubeconfig\n"
 		       "  kubectl --kubeconfig kubeconfig get nodes\n",
-		       name ? name : "NAME");
+		       v->name);
 }
 
 /* What every verb with a plan ends with: its result as JSON, or a line on what was done. */
@@ -154,11 +155,19 @@ static int run_unlock(const struct kc_args *args, struct kc_err *err)
 	return 0;
 }
 
+static void list_clouds(struct kc_buf *out)
+{
+	kc_buf_puts(out, "\nClouds:\n");
+	for (const struct kc_cloud *const *c = kc_cli_clouds; *c; c++)
+		kc_buf_printf(out, "  %-34s %s\n", (*c)->name, (*c)->summary);
+}
+
 const struct kc_verb kc_cli_cluster[] = {
 	{
 		.path = "cluster create",
 		.aliases = (const char *const[]){ "create cluster", NULL },
 		.summary = "Create a cluster, or bring an existing one to its manifest",
+		.more = list_clouds,
 		.description = "Shows what would be made; --yes makes it and waits until it is "
 			       "healthy. An\n"
 			       "interrupted run is resumed by the same command.",
@@ -173,6 +182,7 @@ const struct kc_verb kc_cli_cluster[] = {
 		.path = "cluster update",
 		.aliases = (const char *const[]){ "update cluster", NULL },
 		.summary = "Bring an existing cluster to its manifest",
+		.more = list_clouds,
 		.description =
 			"As create, but the cluster must exist. With only a NAME the stored\n"
 			"manifest is applied again: drift is shown and repaired.",

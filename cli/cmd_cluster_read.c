@@ -14,8 +14,8 @@ static const struct kc_opt validate_opts[] = {
 };
 
 static const struct kc_opt kubeconfig_opts[] = {
-	{ "to", .type = KC_OPT_STRING, .meta = "FILE", .hint = "file",
-	  .doc = "Write it there (0600) instead of to standard output" },
+	{ "to", .type = KC_OPT_STRING, .meta = "FILE",
+	  .doc = "Write it there (0600; folders are made) instead of to standard output" },
 	{ "ttl", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "18h",
 	  .doc = "How long its certificate is good" },
 	{ "break-glass", .type = KC_OPT_FLAG,
@@ -146,7 +146,8 @@ static int run_validate(const struct kc_args *args, struct kc_err *err)
 static int run_kubeconfig(const struct kc_args *args, struct kc_err *err)
 {
 	_cleanup_verb_ struct kc_verb_run v = { 0 };
-	const char *to = kc_args_str(args, "to");
+	const char *to = kc_args_str(args, "to"), *slash = to ? strrchr(to, '/') : NULL;
+	_cleanup_free_ char *parent = NULL;
 	_cleanup_wiped_ char *text = NULL, *line = NULL;
 	json_auto_t *config = NULL;
 	long ttl = kc_args_long(args, "ttl", 0) / 1000;
@@ -167,7 +168,10 @@ static int run_kubeconfig(const struct kc_args *args, struct kc_err *err)
 		fputs(line, stdout);
 		return 0;
 	}
-	r = kc_file_write(to, line, strlen(line), 0600, err);
+	parent = xstrndup(to, slash ? (size_t)(slash - to) : 0);
+	r = *parent ? kc_mkdir_p(parent, 0700, err) : 0; /* ~/.kube, the first time */
+	if (r == 0)
+		r = kc_file_write(to, line, strlen(line), 0600, err);
 	if (r == 0)
 		printf("Wrote %s. Use it: kubectl --kubeconfig %s get nodes\n", to, to);
 	return r;

@@ -6,12 +6,21 @@
 
 #include "cli/cli.h"
 
-/* "cluster.yaml:3:7: …" stands for itself; everything else gets the program's name. */
+/*
+ * "my clusters/fra.yaml:3:7: …" stands for itself; everything else gets the program's name. A
+ * position behind a ": " is part of a sentence.
+ */
 static bool has_position(const char *line)
 {
-	int n = 0;
+	const char *end = strstr(line, ": ");
 
-	return sscanf(line, "%*[^: ]:%*[0-9]:%*[0-9]:%n", &n) == 0 && n > 0;
+	for (const char *p = strchr(line, ':'); p && p < end; p = strchr(p + 1, ':')) {
+		int n = 0;
+
+		if (p > line && sscanf(p, ":%*[0-9]:%*[0-9]%n", &n) == 0 && p + n == end)
+			return true;
+	}
+	return false;
 }
 
 static void print_error(struct kc_err *err)

@@ -21,7 +21,7 @@ static const struct kc_verb *const verbs[] = {
 };
 
 static const struct kc_opt global[] = {
-	{ "state", .type = KC_OPT_STRING, .meta = "URL", .env = "KUBECDN_STATE", .hint = "dir",
+	{ "state", .type = KC_OPT_STRING, .meta = "URL", .env = "KUBECDN_STATE",
 	  .doc = "Where clusters are recorded (default ~/.local/state/kubecdn)" },
 	{ "progress", .type = KC_OPT_ENUM,
 	  .choices = (const char *const[]){ "auto", "tty", "plain", "json", "off", NULL },
@@ -31,7 +31,7 @@ static const struct kc_opt global[] = {
 	  .doc = "Stop cleanly when it takes longer" },
 	{ "verbose", 'v', KC_OPT_FLAG, .doc = "Say more about errors" },
 	{ "debug", .type = KC_OPT_STRING, .meta = "LIST", .env = "KUBECDN_DEBUG",
-	  .doc = "Trace components: http,ssh,plan,store,proc,node,bundle or all" },
+	  .doc = "Trace components: http, ssh, proc (commands run here) or all" },
 	{ "help", 'h', KC_OPT_FLAG, .doc = "Show help" },
 	{ NULL },
 };
@@ -49,5 +49,5 @@ const struct kc_program kc_cli_program = {
 	.nouns = nouns,
 	.verbs = verbs,
 	.global = global,
-	.footer = "Commands that change something show a preview; they act with --yes.",
+	.footer = "cluster create, update and delete show a preview; they act with --yes.",
 };

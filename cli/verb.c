@@ -4,10 +4,8 @@
 #include <string.h>
 
 #include "lib/base/buf.h"
-#include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
-#include "lib/codec/yaml.h"
 #include "lib/plan/plan.h"
 
 /* ---- the preview ---- */
@@ -66,6 +64,14 @@ static void phase(void *cookie, const char *name)
 	struct kc_verb_run *v = cookie;
 
 	kc_ui_phase(v->ui, name);
+}
+
+static void named(void *cookie, const char *name)
+{
+	struct kc_verb_run *v = cookie;
+
+	free(v->name);
+	v->name = xstrdup(name);
 }
 
 static void event(void *cookie, const struct kc_event *ev)
@@ -184,6 +190,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 		.event = event,
 		.phase = phase,
 		.note = note,
+		.named = named,
 		.cookie = v,
 		.cancel = kc_cli_cancel(),
 	};
@@ -195,42 +202,15 @@ void kc_verb_done(struct kc_verb_run *v)
 	kc_ui_free(v->ui);
 	json_decref(v->plan);
 	free(v->state);
+	free(v->name);
 	free(v->self_dir);
 	*v = (struct kc_verb_run){ 0 };
 }
 
 /* ---- results ---- */
 
-static char *name_in_manifest(const char *file)
-{
-	_cleanup_(kc_yaml_freep) struct kc_yaml *yaml = NULL;
-	_cleanup_free_ char *text = NULL;
-	const json_t *name;
-	size_t len;
-
-	if (kc_file_read(file, KC_YAML_MAX, &text, &len, NULL) < 0 ||
-	    kc_yaml_parse(file, text, len, &yaml, NULL) < 0 || !kc_yaml_count(yaml))
-		return NULL;
-	name = kc_json_at(kc_yaml_value(yaml, 0), "metadata.name");
-	return json_is_string(name) ? xstrdup(json_string_value(name)) : NULL;
-}
-
-char *kc_verb_name(const struct kc_verb_run *v)
-{
-	const struct kc_cluster_opts *o = &v->opts;
-
-	if (o->name)
-		return xstrdup(o->name);
-	if (o->file && !streq(o->file, "-"))
-		return name_in_manifest(o->file);
-	if (o->cloud)
-		return o->region ? xasprintf("%s-%s", o->cloud, o->region) : xstrdup(o->cloud);
-	return NULL;
-}
-
 json_t *kc_verb_result(const struct kc_verb_run *v, bool applied)
 {
-	_cleanup_free_ char *name = kc_verb_name(v);
 	json_auto_t *phases = json_object();
 	const char *p;
 	int64_t ms;
@@ -238,6 +218,6 @@ json_t *kc_verb_result(const struct kc_verb_run *v, bool applied)
 	for (size_t i = 0; (p = kc_ui_phase_at(v->ui, i, &ms)) != NULL; i++)
 		json_object_set_new(phases, p, json_integer(ms));
 	return kc_pack("{s:O?, s:s, s:b, s:{s:s?, s:i, s:i, s:O}}", "plan", v->plan, "hash",
-		       v->hash, "applied", applied, "result", "cluster", name, "changes",
+		       v->hash, "applied", applied, "result", "cluster", v->name, "changes",
 		       (int)v->pending, "failed", (int)v->failed, "phasesMs", phases);
 }

@@ -17,6 +17,7 @@ struct kc_verb_run {
 	struct kc_cluster_io io;
 	struct kc_ui *ui;
 	char *state, *self_dir;
+	char *name;   /* of the cluster; NULL until it is known */
 	bool act;     /* --yes or --confirm, and no --dry-run */
 	json_t *plan; /* NULL until the preview */
 	char hash[65];
@@ -29,8 +30,6 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 void kc_verb_done(struct kc_verb_run *v);
 #define _cleanup_verb_ _cleanup_(kc_verb_done)
 
-/* The cluster's name as far as it is known here: argument, manifest, flags; or NULL. Owned. */
-char *kc_verb_name(const struct kc_verb_run *v);
 /* {"plan", "hash", "applied", "result"} for -o json. New reference. */
 json_t *kc_verb_result(const struct kc_verb_run *v, bool applied);
 

@@ -8,9 +8,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 
-static const char *const components[] = {
-	"http", "ssh", "plan", "store", "proc", "node", "bundle"
-};
+static const char *const components[] = { "http", "ssh", "proc" };
 static unsigned enabled; /* bit i: components[i]; written before the first thread starts */
 
 static int index_of(const char *name)
@@ -35,8 +33,8 @@ int kc_log_enable(const char *list, struct kc_err *err)
 			enabled |= 1u << i;
 		else
 			return kc_fail(err, KC_EINVAL,
-				       "--debug: no component \"%s\"; there are http, ssh, plan, "
-				       "store, proc, node, bundle and all",
+				       "--debug: no component \"%s\"; there are http, ssh, proc "
+				       "and all",
 				       s);
 	}
 	return 0;

@@ -1,5 +1,5 @@
 /*
- * Debug traces by component (--debug http,ssh,plan). Off unless enabled.
+ * Debug traces by component (--debug http,ssh). Off unless enabled.
  *
  * This is not for results, progress or errors: those are returned or go
  * through lib/base/ui.h. Never pass a secret.

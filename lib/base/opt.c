@@ -392,6 +392,15 @@ static int parse_verb(const struct kc_program *p, const struct kc_verb *v, struc
 	return 0;
 }
 
+static const struct kc_verb *version_verb(const struct kc_program *p)
+{
+	static char version[] = "version";
+	char *const words[] = { version };
+	int used;
+
+	return find_verb(p, words, 1, &used);
+}
+
 int kc_opt_parse(const struct kc_program *p, int argc, char *const *argv, struct kc_args *ret,
 		 struct kc_err *err)
 {
@@ -406,6 +415,10 @@ int kc_opt_parse(const struct kc_program *p, int argc, char *const *argv, struct
 	if (from == 2 || wants_help(argc, argv))
 		return help_result(p, argv + from, words, ret, err);
 
+	/* `kubecdn --version` is `kubecdn version`. */
+	v = argc > 1 && streq(argv[1], "--version") ? version_verb(p) : NULL;
+	if (v)
+		return parse_verb(p, v, (struct cursor){ argc, 2, argv }, ret, err);
 	v = find_verb(p, argv + 1, words, &used);
 	if (v)
 		return parse_verb(p, v, (struct cursor){ argc, 1 + used, argv }, ret, err);

@@ -1,6 +1,6 @@
 /*
  * The command line as data: one const table of verbs gives dispatch, parsing
- * and help, and is what the man page and the completion are made from.
+ * and help; docs/reference/commands.md is made from the help.
  *
  *	verbs + argv --kc_opt_parse--> kc_args {verb, values, help} --> verb->run()
  *
@@ -41,8 +41,7 @@ struct kc_opt {
 	const char *env;	    /* environment variable, or NULL */
 	const char *const *choices; /* of an enum, NULL-terminated */
 	long min, max;		    /* of an int */
-	const char *hint; /* what completes it: "file", "dir", "cluster", "cloud"; or NULL */
-	const char *doc;  /* one line */
+	const char *doc;	    /* one line */
 };
 
 struct kc_verb {
@@ -51,7 +50,9 @@ struct kc_verb {
 	const char *summary;	    /* one line, no full stop */
 	const char *description;    /* paragraphs for its own help; or NULL */
 	const char *examples;	    /* lines as typed; or NULL */
-	const char *positional;	    /* "[NAME]" */
+	void (*more)(
+		struct kc_buf *out); /* adds to its help what only the program knows; or NULL */
+	const char *positional;	     /* "[NAME]" */
 	int min_args, max_args;
 	const struct kc_opt *const *opts; /* lists of options, NULL-terminated, or NULL */
 	int (*run)(const struct kc_args *args, struct kc_err *err); /* an exit code, or KC_E* */

@@ -68,6 +68,8 @@ static void help_verb(const struct kc_program *p, const struct kc_verb *v, struc
 		kc_buf_puts(out, "\nFlags:\n");
 	for (const struct kc_opt *const *list = v->opts; list && *list; list++)
 		help_options(*list, out);
+	if (v->more)
+		v->more(out);
 	kc_buf_puts(out, "\nFlags of every command:\n");
 	help_options(p->global, out);
 }

@@ -2,11 +2,14 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+from lab import yaml
+from lab.snapshot import tree_of
 
 TOP = Path(__file__).resolve().parents[2]
 KUBECDN = os.environ.get("KUBECDN", str(TOP / "build/release/bin/kubecdn"))
@@ -72,6 +75,7 @@ def test_commands_of_the_docs_exist(run):
         (["cluster", "kubeconfig", "a", "--ttl", "1s"], "--ttl"),
         (["bundle", "build", "--arch", "mips"], "is not one of amd64 or arm64"),
         (["version", "--debug", "sssh"], "no component"),
+        (["version", "--debug", "plan"], "there are http, ssh, proc and all"),
         (["explain", "--json-schema", "Clutser"], "no kind"),
         (["--yes", "cluster", "create"], "before its flags"),
     ],
@@ -113,7 +117,11 @@ def test_empty_state(run, tmp_path):
 def test_version(run):
     v = json.loads(run("version", "-o", "json").stdout)
     assert v["kubernetes"]["supported"] and v["protocol"] == 1
-    assert v["version"] in run("version").stdout
+    text = run("version").stdout
+    assert v["version"] in text
+    assert run("--version").stdout == text
+    assert json.loads(run("--version", "-o", "json").stdout) == v
+    assert run("--version", "--wrong").returncode == 64
 
 
 def test_explain(run):
@@ -123,6 +131,9 @@ def test_explain(run):
     r = run("explain", "cluster.spec.netwroking")
     assert r.returncode == 1
     assert "networking" in r.stderr
+    r = run("explain", "clutser.spec")
+    assert (r.returncode, r.stdout, r.stderr.count("\n")) == (1, "", 1)
+    assert 'did you mean "Cluster"?' in r.stderr
 
 
 def test_output_that_cannot_be_written(run):
@@ -130,3 +141,149 @@ def test_output_that_cannot_be_written(run):
         r = run("version", capture_output=False, stdout=full, stderr=subprocess.PIPE)
     assert r.returncode == 1
     assert "No space left" in r.stderr
+
+
+def test_help_lists_the_clouds(run):
+    text = run("cluster", "create", "--help").stdout
+    for cloud in ("local", "onprem"):
+        assert re.search(rf"^  {cloud} +\w", text.split("\nClouds:\n")[1], re.M), text
+
+
+@pytest.mark.parametrize("name", ["my clusters.yaml", "a: b.yaml", "plain.yaml"])
+def test_positions_stand_for_themselves(run, tmp_path, name):
+    """file:line:column first, also with a space in the path; a ": " in it is what this costs."""
+    file = tmp_path / name
+    file.write_text((TOP / "examples/cluster.yaml").read_text() + "  podCIDR: x\n")
+    r = run("cluster", "create", "-f", str(file))
+    assert (r.returncode, r.stdout, r.stderr.count("\n")) == (1, "", 1), r.stderr
+    program = "kubecdn: " if ": " in name else ""
+    assert re.match(rf"{program}{re.escape(str(file))}:\d+:\d+: ", r.stderr), r.stderr
+
+
+# --- previews of a local cluster: nothing is made
+
+
+@pytest.fixture
+def preview(run, tmp_path):
+    bundle = os.environ.get("KC_BUNDLE")
+    if not bundle:
+        pytest.skip("no bundle: set KC_BUNDLE")
+
+    def call(*args, **kw):
+        r = run("cluster", "create", "--cloud", "local", "--bundle", bundle, *args, **kw)
+        left = [p for p in tree_of(tmp_path / "state") if "/local/" in p]
+        assert [Path(p).name for p in left] in ([], ["lock"])  # --confirm takes it; it stays, free
+        assert not list(Path("/var/lib/kubecdn-local").glob("local-*"))
+        return r
+
+    if list(Path("/var/lib/kubecdn-local").glob("local-*")):
+        pytest.skip("there is a cluster named local on this machine")
+    return call
+
+
+def test_a_stale_confirm_is_refused(preview):
+    r = preview("--confirm", "0" * 64)
+    assert (r.returncode, r.stdout) == (1, ""), r
+    assert "not the one that was confirmed" in r.stderr.splitlines()[-1]
+    good = json.loads(preview("-o", "json").stdout)["hash"]
+    r = preview("--confirm", good, "--workers", "3", "--progress", "off")
+    assert r.returncode == 1 and r.stderr.count("\n") == 1, r
+    assert good not in r.stderr
+
+
+def test_dry_run_wins_over_yes(preview):
+    r = preview("--dry-run", "--yes", "--progress", "off")
+    assert (r.returncode, r.stderr) == (0, "")
+    assert "Nothing was changed." in r.stdout
+
+
+def test_progress_for_machines(preview):
+    r = preview("--progress", "json", "-o", "json")
+    assert r.returncode == 0
+    lines = [json.loads(x) for x in r.stderr.splitlines()]
+    assert "plan" in [x.get("phase") for x in lines]
+    assert all("time" in x for x in lines)
+    done = json.loads(r.stdout)
+    assert (done["result"]["cluster"], done["applied"]) == ("local", False)
+
+
+def test_progress_in_lines(preview):
+    r = preview("--progress", "plain")
+    assert r.returncode == 0
+    assert "plan" in r.stderr.splitlines()
+    assert "\x1b" not in r.stderr + r.stdout
+
+
+def test_yaml_says_what_json_says(preview):
+    """Line by line: quotes and the depth of lists are the writer's choice, and how it breaks text."""
+
+    def lines(text):
+        text = re.sub(r'"(.*?)\\n"$', lambda m: "|\n" + m[1].replace("\\n", "\n"), text, flags=re.M)
+        plain = (x.strip().replace('"', "") for x in text.splitlines())
+        return [x for x in plain if not re.match(r"(plan|apply): \d+$", x)]  # times
+
+    made = yaml.dumps(json.loads(preview("-o", "json").stdout))
+    assert lines(preview("-o", "yaml").stdout) == lines(made)
+
+
+def test_the_name_of_a_manifest_on_standard_input(run):
+    bundle = os.environ.get("KC_BUNDLE")
+    if not bundle:
+        pytest.skip("no bundle: set KC_BUNDLE")
+    text = """{apiVersion: kubecdn.io/v1alpha1, kind: Cluster, metadata: {name: piped},
+        spec: {cloud: local, region: lab, instanceGroups: [
+        {name: control-plane, role: control-plane, minSize: 1, maxSize: 1}]}}"""
+    r = run("cluster", "create", "-f", "-", "--bundle", bundle, "-o", "json", input=text)
+    assert r.returncode == 0, r.stderr
+    assert json.loads(r.stdout)["result"]["cluster"] == "piped"
+
+
+def test_too_short_a_timeout(preview):
+    r = preview("--timeout", "1ms")
+    assert r.returncode == 1
+    assert "--timeout has passed" in r.stderr.splitlines()[-1]
+
+
+def test_where_the_state_is(run, tmp_path):
+    """--state, then KUBECDN_STATE, then XDG_STATE_HOME, then HOME."""
+    home, places = tmp_path / "home", {}
+    for name in ("flag", "variable", "xdg/kubecdn", "home/.local/state/kubecdn"):
+        places[name] = tmp_path / name
+        places[name].mkdir(parents=True)
+    env = {
+        "HOME": str(home),
+        "XDG_STATE_HOME": str(tmp_path / "xdg"),
+        "KUBECDN_STATE": str(places["variable"]),
+    }
+    shown = [run("cluster", "list", "--state", str(places["flag"]), env=env).stdout]
+    shown.append(run("cluster", "list", env=env).stdout)
+    env["KUBECDN_STATE"] = ""
+    shown.append(run("cluster", "list", env=env).stdout)
+    env["XDG_STATE_HOME"] = "not/absolute"
+    shown.append(run("cluster", "list", env=env).stdout)
+    assert [re.search(r" in (\S+)\. ", x)[1] for x in shown] == [str(p) for p in places.values()]
+
+
+@pytest.mark.parametrize(
+    ("args", "env", "colour"),
+    [
+        ([], {}, True),
+        (["--no-color"], {}, False),
+        ([], {"NO_COLOR": "1"}, False),
+        ([], {"NO_COLOR": ""}, True),
+    ],
+    ids=["terminal", "flag", "NO_COLOR", "empty"],
+)
+def test_colour(preview, args, env, colour):
+    ours, theirs = pty.openpty()
+    r = preview("--progress", "off", *args, env=env, capture_output=False, stdout=theirs)
+    os.close(theirs)
+    text = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            text += chunk
+    except OSError:  # the other side is closed
+        pass
+    os.close(ours)
+    assert r.returncode == 0
+    assert (b"\x1b[" in text) == colour, text

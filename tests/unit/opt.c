@@ -18,7 +18,7 @@ static int run(const struct kc_args *a, struct kc_err *err)
 
 static const char *const formats[] = { "text", "json", NULL };
 static const struct kc_opt create_opts[] = {
-	{ "file", 'f', KC_OPT_STRING, "FILE", .hint = "file", .doc = "Manifest, - for stdin" },
+	{ "file", 'f', KC_OPT_STRING, "FILE", .doc = "Manifest, - for stdin" },
 	{ "yes", 'y', KC_OPT_FLAG, .doc = "Do it" },
 	{ "workers", .type = KC_OPT_INT, .meta = "N", .min = 0, .max = 500, .doc = "Workers" },
 	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m", .doc = "Wait" },
