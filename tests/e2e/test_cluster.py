@@ -194,6 +194,77 @@ def test_what_get_and_list_say(story):
     assert (listed["state"], listed["nodes"]) == ("ready", 2)
 
 
+def certificate(config, folder):
+    """Subject and seconds left of a kubeconfig's client certificate."""
+    user = json.loads(config.read_text())["users"][0]["user"]
+    pem = folder / "client.pem"
+    pem.write_bytes(base64.b64decode(user["client-certificate-data"]))
+    text = run("openssl", "x509", "-in", pem, "-noout", "-subject", "-enddate").stdout
+    end = ssl.cert_time_to_seconds(re.search("notAfter=(.*)", text)[1])
+    return re.search("subject=(.*)", text)[1], end - time.time()
+
+
+def test_kubeconfigs_on_request(story, tmp_path):
+    config = tmp_path / "new" / "folder" / "config"  # made with it, for nobody else
+    export = ["cluster", "export", "kubeconfig", "story", "--to", config]
+    story.cli.ok(*export, "--ttl", "1h")
+    subject, left = certificate(config, tmp_path)
+    assert re.search("O ?= ?kubecdn:admins", subject) and 3500 < left <= 3600
+    modes = [p.stat().st_mode & 0o777 for p in (config, config.parent, config.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
+    story.cli.ok(*export, "--break-glass")
+    subject, left = certificate(config, tmp_path)
+    assert re.search("O ?= ?system:masters", subject) and 17 * 3600 < left <= 18 * 3600
+    story.kubectl("--kubeconfig", config, "get", "nodes")
+
+
+def test_a_foreign_lock_is_broken_by_its_fence(story):
+    lock = story.cli.state / "clusters" / "story" / "lock"
+    before = lock.read_text()
+    fence = json.loads(before)["fence"] + 1
+    held = {"holder": "eve", "host": "elsewhere", "bootId": "x", "pidNamespace": "x", "pid": 7}
+    held |= {"pidStart": "1", "verb": "cluster update", "acquired": "2026-11-25T00:00:00Z"}
+    held |= {"fence": fence, "expires": int((time.time() + 3600) * 1000)}
+    lock.write_text(json.dumps({**json.loads(before), **held}))
+    update = ["cluster", "update", "story", "--yes"]
+    r = story.cli.run(*update)
+    assert_refused(r, "locked by eve@elsewhere pid 7", f"unlock story --force {fence}$")
+    r = story.cli.run("cluster", "unlock", "story", "--force", fence + 1)
+    assert_refused(r, f"held with fence {fence}, not {fence + 1}")
+    assert json.loads(lock.read_text())["holder"] == "eve"
+    story.cli.ok("cluster", "unlock", "story", "--force", fence)
+    story.cli.ok(*update)
+    r = story.cli.run("cluster", "unlock", "story", "--force", fence)
+    assert_refused(r, "nobody holds")
+
+
+def test_validate_of_a_sick_cluster(story):
+    """A node that is not Ready and a pod that cannot start: 2. No API server: 1."""
+    validate = ["cluster", "validate", "story"]
+    pod = ["broken", "-n", "kube-system"]
+    story.kubectl("run", *pod, "--image=none", "--image-pull-policy=Never")
+    sick = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    patch = ["patch", "node", "w1", "--subresource=status", "-p", json.dumps(sick)]
+    try:
+        story.kubectl(*patch)  # until its kubelet sees it
+        r = story.cli.run(*validate)
+        assert (r.code, r.err) == (2, ""), r
+        assert re.search(r"^BAD .*\bw1\b", r.out, re.M), r
+        assert re.search(r"^BAD .*\bbroken\b", r.out, re.M), r
+        assert r.out.splitlines()[-1] == "Cluster story is not healthy."
+        checks = story.cli.run(*validate, "-o", "json").json
+        assert not checks["healthy"]
+    finally:
+        story.kubectl("delete", "pod", *pod, "--now")
+    story.cli.ok(*validate, "--wait", "30s")
+    story.lab["cp1"].enter("systemctl", "stop", "kube-apiserver")
+    try:
+        assert_refused(story.cli.run(*validate), ":6443")
+    finally:
+        story.lab["cp1"].enter("systemctl", "start", "kube-apiserver")
+    story.cli.ok(*validate, "--wait", "60s")
+
+
 def test_nothing_to_do_the_second_time(story):
     assert pending(story.cli.plan("create", "-f", story.file)) == {}
     before = tree_of(story.cli.state)
