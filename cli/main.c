@@ -31,20 +31,32 @@ static void print_error(struct kc_err *err)
 		fprintf(stderr, "%s%s\n", has_position(s) ? "" : "kubecdn: ", s);
 }
 
+/* Why it ended before its end, for who asked for that; NULL: nobody did. */
+static const char *stopped_by(int r)
+{
+	if (r != KC_ECANCELED)
+		return NULL;
+	return kc_cli_interrupted() ? "stopped cleanly"
+	       : kc_cli_timed_out() ? "--timeout has passed"
+				    : NULL;
+}
+
 static int finish(const struct kc_args *args, int r, struct kc_err *err)
 {
+	bool verbose = kc_args_bool(args, "verbose");
+	const char *stopped = stopped_by(r);
+
 	if (r >= 0 && r != KC_EXIT_USAGE)
 		return r;
-	print_error(err);
-	if (kc_args_bool(args, "verbose") && r < 0)
+	if (!stopped || verbose)
+		print_error(err);
+	if (verbose && r < 0)
 		fprintf(stderr, "kubecdn: kind of error: %s; command: %s\n", kc_err_name(r),
 			args->verb->path);
-	if (r == KC_ECANCELED && kc_cli_interrupted())
-		fprintf(stderr, "kubecdn: stopped cleanly; run the same command again to go on "
-				"where it stopped\n");
-	if (r == KC_ECANCELED && kc_cli_timed_out())
-		fprintf(stderr, "kubecdn: --timeout has passed; run the same command again to go "
-				"on where it stopped\n");
+	if (stopped)
+		fprintf(stderr,
+			"kubecdn: %s; run the same command again to go on where it stopped\n",
+			stopped);
 	return kc_cli_interrupted() ? KC_EXIT_STOPPED : r < 0 ? 1 : r;
 }
 

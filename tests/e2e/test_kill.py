@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import time
 
 import pytest
@@ -191,6 +192,9 @@ def test_killed_before_it_began(hosts, tmp_path):
         r = half.run("cluster", "delete", NAME)
         assert r.code == 0 or (n == 0 and "no cluster" in r.err), (n, r)
         assert tree_of(half.state) == before
+        if n > 1:
+            (listed,) = half.ok("cluster", "list", "-o", "json").json
+            assert (listed["name"], listed["state"]) == (NAME, "incomplete")
         if n:
             assert pending(half.plan(*argv[1:])), n
         r = half.run("cluster", "delete", NAME, "--yes")
@@ -198,6 +202,46 @@ def test_killed_before_it_began(hosts, tmp_path):
         assert not [
             p for p in tree_of(half.state) if NAME in p and not p.endswith(NAME)
         ]
+    delete(cli, hosts)
+
+
+def start_and_interrupt(cli, argv):
+    """Ctrl-C once the apply has begun to change a host; the process and the file it writes to."""
+    p = cli.start(*argv, "--yes")
+    journal = cli.state / "clusters" / NAME / "journal"
+    wait_for(
+        "a host that is changed",
+        lambda: any('"node/' in s.read_text() for s in journal.glob("*")),
+        60,
+        0.01,
+    )
+    out = cli.state.parent / f"{cli.state.name}.create.out"
+    p.send_signal(signal.SIGINT)
+    wait_for("the signal to be seen", lambda: "press Ctrl-C again" in out.read_text(), 10)
+    return p, out
+
+
+def test_interrupted_once(hosts, kubectl, tmp_path):
+    """It stops cleanly and says how to go on; the same command does."""
+    cli, argv = Cli(tmp_path / "state"), hosts.create(tmp_path)
+    p, out = start_and_interrupt(cli, argv)
+    assert p.wait(120) == 130, out.read_text()
+    errors = [x for x in out.read_text().splitlines() if x.startswith("kubecdn: ")]
+    assert len(errors) == 2, errors  # that it stops, and how to go on
+    assert "run the same command again to go on" in errors[1]
+    (listed,) = cli.ok("cluster", "list", "-o", "json").json
+    assert listed["state"] == "incomplete"
+    cli.ok(*argv, "--yes")
+    assert pending(cli.plan(*argv[1:])) == {}
+    assert_works(cli, kubectl, tmp_path)
+    delete(cli, hosts)
+
+
+def test_interrupted_twice(hosts, tmp_path):
+    cli, argv = Cli(tmp_path / "state"), hosts.create(tmp_path)
+    p, out = start_and_interrupt(cli, argv)
+    p.send_signal(signal.SIGINT)
+    assert p.wait(10) == 130, out.read_text()
     delete(cli, hosts)
 
 
