@@ -238,6 +238,12 @@ int kc_bundle_build(const struct kc_bundle_build *o, char **ret_dir, struct kc_e
 		return kc_fail(err, KC_EINVAL,
 			       "--from upstream is not implemented; use gomod or the "
 			       "directory of a bundle");
+	/* runc needs the machine's libseccomp; flannel's image has the host's nft. */
+	if ((!o->from || streq(o->from, "gomod")) && !streq(p.arch, kc_bundle_host_arch()))
+		return kc_fail(err, KC_EINVAL,
+			       "a bundle for %s cannot be built on this machine, which is %s: "
+			       "build it on one of its kind, then bring it with --from DIR",
+			       p.arch, kc_bundle_host_arch());
 	r = kc_bundle_pins(o->kubernetes, &pins, err);
 	if (r < 0)
 		return r;

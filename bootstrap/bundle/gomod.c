@@ -265,9 +265,6 @@ int kc_part_pause(struct kc_parts *p, char **ret_dir, struct kc_err *err)
 {
 	const struct kc_asset *a = kc_bundle_asset("", "pause.c");
 	_cleanup_free_ char *dir = NULL, *tmp = NULL, *cc = NULL, *text = NULL;
-	const char *compiler = streq(p->arch, kc_bundle_host_arch()) ? "cc"
-			       : streq(p->arch, "arm64")	     ? "aarch64-linux-gnu-gcc"
-								     : "x86_64-linux-gnu-gcc";
 	char key[KC_SHA256_HEX];
 	int r;
 
@@ -278,8 +275,8 @@ int kc_part_pause(struct kc_parts *p, char **ret_dir, struct kc_err *err)
 	kc_sha256(text, strlen(text), key);
 	r = kc_parts_entry(p, "pause", key, &dir, &tmp, err);
 	if (r == 0) {
-		const char *argv[] = { compiler, "-Os",	  "-static", "-s", "-Wl,--build-id=none",
-				       "-o",	 "pause", "pause.c", NULL };
+		const char *argv[] = { "cc", "-Os",   "-static", "-s", "-Wl,--build-id=none",
+				       "-o", "pause", "pause.c", NULL };
 
 		r = put_asset(tmp, a, err);
 		if (r == 0)

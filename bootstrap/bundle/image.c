@@ -88,7 +88,7 @@ static int add_libraries(json_t *files, const char *path, struct kc_err *err)
 	return 0;
 }
 
-static int add_debian(struct kc_parts *p, const json_t *image, json_t *files, struct kc_err *err)
+static int add_debian(const json_t *image, json_t *files, struct kc_err *err)
 {
 	const json_t *paths = json_object_get(image, "debian"), *v;
 	size_t i;
@@ -97,12 +97,6 @@ static int add_debian(struct kc_parts *p, const json_t *image, json_t *files, st
 	json_array_foreach(paths, i, v) {
 		const char *path = json_string_value(v);
 
-		if (!streq(p->arch, kc_bundle_host_arch()))
-			return kc_fail(err, KC_EINVAL,
-				       "%s is taken from this host, which is %s: build the %s "
-				       "bundle "
-				       "on a machine of that kind",
-				       path, kc_bundle_host_arch(), p->arch);
 		if (!kc_exists(path))
 			return kc_fail(err, KC_ENOTFOUND,
 				       "%s is missing on this host: install Debian's %s", path,
@@ -139,8 +133,7 @@ static int add_applets(const json_t *image, json_t *files, struct kc_err *err)
 	return 0;
 }
 
-static int list_files(struct kc_parts *p, const json_t *image, const char *dir, json_t *files,
-		      struct kc_err *err)
+static int list_files(const json_t *image, const char *dir, json_t *files, struct kc_err *err)
 {
 	const json_t *program;
 	size_t i;
@@ -157,7 +150,7 @@ static int list_files(struct kc_parts *p, const json_t *image, const char *dir, 
 
 		add_src(files, "pause", src);
 	}
-	r = add_debian(p, image, files, err);
+	r = add_debian(image, files, err);
 	return r < 0 ? r : add_applets(image, files, err);
 }
 
@@ -317,7 +310,7 @@ int kc_image_write(struct kc_parts *p, const json_t *image, const char *dir, con
 	json_auto_t *files = json_object();
 	int r;
 
-	r = list_files(p, image, dir, files, err);
+	r = list_files(image, dir, files, err);
 	if (r == 0)
 		r = write_layer(files, layer, err);
 	if (r == 0)

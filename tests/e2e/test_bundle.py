@@ -1,6 +1,7 @@
 """`bundle build` with a Go that never comes to an end: it can be stopped, and nothing is left."""
 
 import os
+import platform
 import signal
 import subprocess
 from pathlib import Path
@@ -96,6 +97,21 @@ def test_stopped_by_its_timeout(build):
     assert (p.returncode, out) == (1, ""), err
     assert "--timeout has passed" in err.splitlines()[-1]
     build.assert_nothing_left()
+
+
+def test_another_architecture_is_refused_at_once(build):
+    other = {"x86_64": "arm64", "aarch64": "amd64"}[platform.machine()]
+    env = {"PATH": f"{build.home}/bin:{os.environ['PATH']}", "HOME": str(build.home)}
+    r = subprocess.run(
+        [str(binary()), "bundle", "build", "--arch", other],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (r.returncode, r.stdout, r.stderr.count("\n")) == (1, "", 1), r.stderr
+    assert f"for {other} cannot be built on this machine" in r.stderr
+    assert {p.name for p in build.home.iterdir()} == {"bin"}
 
 
 def test_stopped_twice(build):
