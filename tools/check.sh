@@ -12,9 +12,12 @@ results=build/check
 mkdir -p "$results"
 rm -f "$results"/*
 
+full=true
+[ "${1:-}" != fast ] || full=false
 failed=""
 passed=0
 broken=0
+skipped=0
 stages=""
 began=$(date +%s)
 
@@ -58,16 +61,25 @@ unit() {
 	ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure --no-tests=error --timeout 600 \
 		--output-junit "$top/$results/ctest-$preset.xml" "$@" || r=1
 	count "$results/ctest-$preset.xml"
+	all_ran || r=1
 	return $r
+}
+
+# In a full run everything that tests need was made before: one that is skipped is one nobody ran.
+all_ran() {
+	$full && [ "$skipped" -gt 0 ] || return 0
+	echo "$skipped skipped that have all they need"
+	return 1
 }
 
 # count JUNIT-FILE: add its tests to the sums; say why some were skipped.
 count() {
 	sums=$("$cache/venv/bin/python" - "$1" <<'END'
+import re
 import sys
 import xml.etree.ElementTree as tree
 
-passed = failed = 0
+passed = failed = skips = 0
 try:
     cases = list(tree.parse(sys.argv[1]).getroot().iter("testcase"))
 except (OSError, tree.ParseError):
@@ -77,15 +89,23 @@ for case in cases:
     if skipped is not None or case.get("status") in ("disabled", "notrun"):
         why = "not run" if skipped is None else skipped.get("message") or "it does not say why"
         print(f"skipped: {case.get('name')}: {why}", file=sys.stderr)
+        skips += 1
     elif case.find("failure") is None and case.find("error") is None:
         passed += 1
     else:
         failed += 1
-print(passed, failed)
+    # cmocka's own: a program of which some cases were skipped has passed for ctest.
+    for name in {*re.findall(r"\[  SKIPPED \] (test_\w+)$", case.findtext("system-out") or "", re.M)}:
+        print(f"skipped: {case.get('name')}: {name}", file=sys.stderr)
+        skips += 1
+print(passed, failed, skips)
 END
 	) || return 1
-	passed=$((passed + ${sums% *}))
-	broken=$((broken + ${sums#* }))
+	# shellcheck disable=SC2086 # three numbers
+	set -- $sums
+	passed=$((passed + $1))
+	broken=$((broken + $2))
+	skipped=$3
 }
 
 bundle() {
@@ -103,11 +123,7 @@ e2e() {
 		"$cache/venv/bin/python" -m pytest -q -ra -p no:cacheprovider --timeout=600 --durations=15 \
 		--junit-xml="$results/e2e.xml" tests/e2e </dev/null || r=1
 	count "$results/e2e.xml"
-	# Everything they need was made above: a skipped test here would be one that nobody ran.
-	if grep -q '<skipped' "$results/e2e.xml"; then
-		echo "e2e: tests were skipped that have all they need"
-		r=1
-	fi
+	all_ran || r=1
 	return $r
 }
 
@@ -119,12 +135,12 @@ section build-release build release
 section build-tsan build tsan test-ui test-plan test-crash test-store
 section lint tests/lint/run.sh build/debug
 # Tests that need programs of the bundle find them by KC_BUNDLE_BIN.
-[ "${1:-}" = fast ] || section bundle bundle
+! $full || section bundle bundle
 section unit-debug unit debug
 section unit-tsan unit tsan -R '^(ui|plan|crash|store)$'
 # Sanitized builds sample the second crash; this one takes every point twice.
 section unit-release unit release -R '^crash$'
-[ "${1:-}" = fast ] || section e2e e2e
+! $full || section e2e e2e
 
 printf '\n%s' "$stages"
 printf '%6d s  in all\n' "$(($(date +%s) - began))"

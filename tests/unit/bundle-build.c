@@ -18,7 +18,7 @@
 #include "lib/crypto/hash.h"
 
 static char home[] = "/tmp/kc-bundle-build-XXXXXX";
-static char *user_go; /* the user's Go caches, if there are any */
+static char *user_go; /* the user's Go caches, if they have the sources of the CNI plugins */
 
 static const json_t *named(const json_t *array, const char *name)
 {
@@ -241,12 +241,12 @@ static void test_compile_twice(void **state)
 	struct kc_err err = { 0 };
 	const json_t *cni;
 
+	if (!user_go) {
+		print_message("no bundle was built here: its sources are missing\n");
+		skip(); /* a jump: nothing may be owned yet */
+	}
 	assert_int_equal(kc_bundle_pins(NULL, &pins, NULL), 0);
 	cni = named(json_object_get(pins, "components"), "cni");
-	if (!user_go) {
-		print_message("skipped: there is no Go in PATH\n");
-		skip();
-	}
 	setenv("GOPROXY", "off", 1);
 	for (int i = 0; i < 2; i++) {
 		_cleanup_free_ char *dir = NULL, *file = NULL, *link = NULL;
@@ -289,10 +289,16 @@ static void test_no_go(void **state)
 
 static int setup(void **state)
 {
-	_cleanup_free_ char *go = kc_expand_home("~/.cache/kubecdn/go");
-	_cleanup_free_ char *module =
-		xasprintf("%s/mod/github.com/containernetworking/plugins@v1.9.1", go);
+	_cleanup_free_ char *cache = kc_cache_dir(), *go = xasprintf("%s/go", cache);
+	_cleanup_free_ char *module = NULL;
+	json_auto_t *pins = NULL;
+	const json_t *cni;
 
+	if (kc_bundle_pins(NULL, &pins, NULL) < 0)
+		return -1;
+	cni = named(json_object_get(pins, "components"), "cni");
+	module = xasprintf("%s/mod/%s@v%s", go, kc_json_get_str(cni, "module", "?"),
+			   kc_json_get_str(cni, "version", "?"));
 	if (kc_exists(module))
 		user_go = TAKE(go);
 	return mkdtemp(home) ? 0 : -1;
