@@ -75,11 +75,85 @@ static int settle(struct session *s, struct kc_err *err)
 		       kc_json_get_str(report, "summary", "?"));
 }
 
+static bool in_manifest(const struct session *s, const char *host)
+{
+	const json_t *h;
+	size_t i;
+
+	json_array_foreach(kc_json_at(s->cluster, "spec.hosts"), i, h)
+		if (streq(kc_json_get_str(h, "name", ""), host))
+			return true;
+	return false;
+}
+
+/* Say what stays on a host that is dropped, and how to put it right once it is back. */
+static void tell_forgotten(struct session *s, const json_t *task)
+{
+	const json_t *ssh = kc_json_at(task, "want.ssh");
+	bool cp =
+		streq(kc_json_get_str(kc_json_at(task, "want.node"), "role", ""), "control-plane");
+	_cleanup_free_ char *text = NULL;
+
+	if (!s->io || !s->io->note)
+		return;
+	text = xasprintf(
+		"Left on %s (%s@%s) as it was: kubecdn's services%s, /opt/kubecdn, /etc/kubecdn, "
+		"/etc/kubernetes, /var/lib/{kubecdn,containerd,kubelet%s}.\n"
+		"Once the host is back, this puts it right:\n"
+		"  echo '{\"format\":%d,\"protocol\":%d,\"uid\":\"%s\",\"fence\":%llu,\"cluster\":"
+		"\"%s\"}' | ssh -p %lld %s@%s sudo " KC_NODE_AGENT " reset",
+		s->o->forget, kc_json_get_str(ssh, "user", "root"),
+		kc_json_get_str(ssh, "host", "?"), cp ? " and etcd" : "", cp ? ",etcd" : "",
+		KC_NODE_FORMAT, KC_NODE_PROTOCOL, s->uid, (unsigned long long)s->engine.fence,
+		s->name, (long long)kc_json_get_int(ssh, "port", 22),
+		kc_json_get_str(ssh, "user", "root"), kc_json_get_str(ssh, "host", "?"));
+	s->io->note(s->io->cookie, text);
+}
+
+static bool in_graph(const struct session *s, const char *id)
+{
+	const json_t *task;
+	size_t i;
+
+	json_array_foreach(s->tasks, i, task)
+		if (streq(kc_json_get_str(task, "id", ""), id))
+			return true;
+	return false;
+}
+
+/*
+ * Over the graph that stays: the plan drops the host's task instead of deleting
+ * it. *ret_task is what the record says of it, for tell_forgotten().
+ */
+static int forget_host(struct session *s, char **ret_id, json_t **ret_task, struct kc_err *err)
+{
+	_cleanup_free_ char *id = NULL;
+	const json_t *task;
+
+	if (!s->o->forget)
+		return 0;
+	id = xasprintf("node/%s", s->o->forget);
+	task = s->state ? json_object_get(kc_state_tasks(s->state), id) : NULL;
+	if (in_graph(s, id))
+		return kc_fail(err, KC_EINVAL,
+			       "--forget: host \"%s\" is still in the manifest of cluster %s; take "
+			       "it out of the manifest first",
+			       s->o->forget, s->name);
+	if (!task && !(s->deleting && in_manifest(s, s->o->forget)))
+		return kc_fail(err, KC_ENOTFOUND, "--forget: cluster %s has no host \"%s\"",
+			       s->name, s->o->forget);
+	*ret_task = json_deep_copy(task);
+	*ret_id = TAKE(id);
+	s->engine.forget = *ret_id;
+	return 0;
+}
+
 static int create_or_update(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
 			    const char *verb, bool must_exist, struct kc_err *err)
 {
 	_cleanup_session_ struct session s;
-	json_auto_t *old = NULL;
+	_cleanup_free_ char *forgotten_id = NULL;
+	json_auto_t *old = NULL, *forgotten = NULL;
 	bool writing = io && io->writing;
 	int r;
 
@@ -93,11 +167,16 @@ static int create_or_update(const struct kc_cluster_opts *o, const struct kc_clu
 	if (r == 0)
 		r = session_graph(&s, err);
 	if (r == 0)
+		r = forget_host(&s, &forgotten_id, &forgotten, err);
+	if (r == 0)
 		r = writing ? converge(&s, err) : make_plan(&s, err);
 	if (r == 0 && !writing)
 		r = preview(&s, err);
 	if (r < 0 || !writing)
 		return r;
+	/* Also when the cluster is not healthy yet: the host is dropped by now. */
+	if (forgotten)
+		tell_forgotten(&s, forgotten);
 	return settle(&s, err);
 }
 
@@ -137,55 +216,6 @@ static int remove_objects(struct session *s, struct kc_err *err)
 		return r;
 	kc_lock_release(TAKE(s->lock));
 	return kc_store_remove(s->store, lock, NULL, err);
-}
-
-static bool in_manifest(const struct session *s, const char *host)
-{
-	const json_t *h;
-	size_t i;
-
-	json_array_foreach(kc_json_at(s->cluster, "spec.hosts"), i, h)
-		if (streq(kc_json_get_str(h, "name", ""), host))
-			return true;
-	return false;
-}
-
-/* Say what stays on a host that is dropped, and how to put it right once it is back. */
-static void tell_forgotten(struct session *s, const json_t *task)
-{
-	const json_t *ssh = kc_json_at(task, "want.ssh");
-	bool cp =
-		streq(kc_json_get_str(kc_json_at(task, "want.node"), "role", ""), "control-plane");
-	_cleanup_free_ char *text = NULL;
-
-	if (!s->io || !s->io->note)
-		return;
-	text = xasprintf(
-		"Left on %s (%s@%s) as it was: kubecdn's services%s, /opt/kubecdn, /etc/kubecdn, "
-		"/etc/kubernetes, /var/lib/{kubecdn,containerd,kubelet%s}.\n"
-		"Once the host is back, this puts it right:\n"
-		"  echo '{\"format\":%d,\"protocol\":%d,\"uid\":\"%s\",\"fence\":%llu,\"cluster\":"
-		"\"%s\"}' | ssh -p %lld %s@%s sudo " KC_NODE_AGENT " reset",
-		s->o->forget, kc_json_get_str(ssh, "user", "root"),
-		kc_json_get_str(ssh, "host", "?"), cp ? " and etcd" : "", cp ? ",etcd" : "",
-		KC_NODE_FORMAT, KC_NODE_PROTOCOL, s->uid, (unsigned long long)s->engine.fence,
-		s->name, (long long)kc_json_get_int(ssh, "port", 22),
-		kc_json_get_str(ssh, "user", "root"), kc_json_get_str(ssh, "host", "?"));
-	s->io->note(s->io->cookie, text);
-}
-
-/* The plan drops it: *ret is what the record says of it, for tell_forgotten(). */
-static int forget_host(struct session *s, char **ret_id, json_t **ret, struct kc_err *err)
-{
-	_cleanup_free_ char *id = xasprintf("node/%s", s->o->forget);
-	const json_t *task = s->state ? json_object_get(kc_state_tasks(s->state), id) : NULL;
-
-	if (!task && !in_manifest(s, s->o->forget))
-		return kc_fail(err, KC_ENOTFOUND, "--forget: cluster %s has no host \"%s\"",
-			       s->name, s->o->forget);
-	*ret = json_deep_copy(task);
-	*ret_id = TAKE(id);
-	return 0;
 }
 
 static int preview_nothing(struct session *s, struct kc_err *err)
@@ -233,13 +263,12 @@ static int delete_whole(struct session *s, bool writing, struct kc_err *err)
 	int r;
 
 	r = session_begin(s, "cluster delete", writing, err);
-	if (r == 0 && s->o->forget)
-		r = forget_host(s, &forgotten_id, &forgotten, err);
 	if (r == 0)
 		r = session_empty_graph(s, err);
+	if (r == 0)
+		r = forget_host(s, &forgotten_id, &forgotten, err);
 	if (r < 0)
 		return r;
-	s->engine.forget = forgotten_id;
 	if (!writing) {
 		r = make_plan(s, err);
 		return r < 0 ? r : preview(s, err);

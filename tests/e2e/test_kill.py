@@ -12,10 +12,10 @@ import time
 
 import pytest
 from lab import yaml
-from lab.cli import Cli, binary, pending
+from lab.cli import Cli, assert_refused, binary, pending
 from lab.hosts import LabHosts, run, wait_for
 from lab.local import BASE, traces
-from lab.snapshot import assert_same, diff, snapshot, tree_of
+from lab.snapshot import assert_back, assert_same, diff, snapshot, tree_of
 
 KILLS = int(os.environ.get("KC_KILLS", "3"))
 SEED = int(os.environ.get("KC_SEED", "1"))
@@ -262,6 +262,13 @@ def test_a_killed_delete_is_repeated(clouds, tmp_path, kind, at):
     assert_gone(cli, cloud, uid)
 
 
+def put_back(host, told):
+    """Do what the program told to do with a host that it forgot."""
+    envelope = re.search(r"echo '(\{.*\})' \| ssh .* sudo (\S+) reset", told)
+    host.enter("test", "-e", "/var/lib/kubecdn/marker.json")
+    host.enter("sh", "-c", f"echo '{envelope[1]}' | {envelope[2]} reset")
+
+
 def test_a_host_that_is_switched_off(hosts, tmp_path):
     """Delete names it and the way out; what it leaves there is told, with what puts it right."""
     cli, w1 = Cli(tmp_path / "state"), hosts.lab["w1"]
@@ -284,10 +291,38 @@ def test_a_host_that_is_switched_off(hosts, tmp_path):
     assert not [p for p in tree_of(cli.state) if NAME in p]
     assert_same(hosts.before["cp1"], snapshot(hosts.lab["cp1"]))
     assert "Left on w1" in r.out, r
-    envelope = re.search(r"echo '(\{.*\})' \| ssh .* sudo (\S+) reset", r.out)
-    assert (
-        w1.enter("test", "-e", "/var/lib/kubecdn/marker.json", check=False).returncode
-        == 0
-    )
-    w1.enter("sh", "-c", f"echo '{envelope[1]}' | {envelope[2]} reset")
+    put_back(w1, r.out)
+    hosts.assert_clean(None)
+
+
+def test_a_worker_that_is_switched_off_leaves(hosts, kubectl, tmp_path):
+    """Update drops it, once the manifest does; the cluster goes on without it, and so does delete."""
+    cli, w1 = Cli(tmp_path / "state"), hosts.lab["w1"]
+    file = hosts.manifest(tmp_path)
+    cli.ok("cluster", "create", "-f", file, "--yes")
+    run("ip", "link", "set", w1.veth, "down")
+    try:
+        for act in ([], ["--yes"]):
+            r = cli.run("cluster", "update", "-f", file, "--forget", "w1", *act)
+            assert_refused(r, '"w1" is still in the manifest', "take it out")
+        entry = yaml.host_entry(hosts.lab["cp1"], "control-plane")
+        file.write_text(yaml.cluster(NAME, [entry]))
+        r = cli.run("cluster", "update", "-f", file, "--forget", "w7")
+        assert_refused(r, '"w7"')
+        shown = pending(cli.plan("update", "-f", file, "--forget", "w1"))
+        assert shown == {"node/w1": "forget", "kube/node/w1": "delete"}, shown
+        r = cli.ok("cluster", "update", "-f", file, "--forget", "w1", "--yes")
+        assert "Left on w1" in r.out, r
+        assert pending(cli.plan("update", "-f", file)) == {}
+        config = cli.kubeconfig(NAME, tmp_path / "kubeconfig")
+        names = run(
+            kubectl, "--kubeconfig", config, "get", "nodes", "-o", "name"
+        ).stdout
+        assert names.split() == ["node/cp1"]
+        cli.ok("cluster", "delete", NAME, "--yes")
+    finally:
+        run("ip", "link", "set", w1.veth, "up")
+    assert not [p for p in tree_of(cli.state) if NAME in p]
+    assert_back(hosts.before["cp1"], hosts.lab["cp1"])
+    put_back(w1, r.out)
     hosts.assert_clean(None)
