@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "clouds/cloud.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/spec/spec.h"
@@ -24,10 +25,10 @@
 /* What this program was built with. NULL, or a NULL member, means the default. */
 struct kc_cluster_limits {
 	const char *const *versions; /* of Kubernetes, the default one first; NULL: 1.37.2 */
-	const char *const *clouds;   /* NULL: every one that the schema names */
 	const char *const *addons;   /* NULL: coredns, flannel */
-	/* Fields of spec that nothing acts on yet: more than the default is refused. */
-	const char *const *unsupported; /* NULL: registries, proxy, extraCAs */
+	/* Those of this build, NULL-terminated: others, and what a cloud does not act on, are
+	 * refused. NULL: all that the schema names, with every field. */
+	const struct kc_cloud *const *clouds;
 };
 
 extern const struct kc_spec_kind kc_cluster_kind;

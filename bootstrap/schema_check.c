@@ -51,45 +51,26 @@ static void check_version(const json_t *spec, const struct kc_cluster_limits *l,
 				all);
 }
 
+/* False: the cloud is not in this build. *ret stays NULL when no build is known. */
 static bool check_cloud(const json_t *spec, const struct kc_cluster_limits *l,
-			struct kc_report *rep)
+			struct kc_report *rep, const struct kc_cloud **ret)
 {
 	const char *cloud = kc_json_get_str(spec, "cloud", "");
-	_cleanup_free_ char *all = l->clouds ? joined(l->clouds) : NULL;
+	_cleanup_buf_ struct kc_buf all = { 0 };
 
-	if (!l->clouds || contains(l->clouds, cloud))
+	for (size_t i = 0; l->clouds && l->clouds[i]; i++) {
+		if (streq(l->clouds[i]->name, cloud)) {
+			*ret = l->clouds[i];
+			return true;
+		}
+		kc_buf_printf(&all, "%s%s", i ? ", " : "", l->clouds[i]->name);
+	}
+	if (!l->clouds)
 		return true;
 	kc_report_value(rep, "/spec/cloud",
-			"%s is not available in this version yet; use one of %s", cloud, all);
+			"%s is not available in this version yet; use one of %s", cloud,
+			kc_buf_get(&all));
 	return false;
-}
-
-/* Does a defaulted value say anything? "", [], and objects of such do not. */
-static bool is_empty(const json_t *v)
-{
-	const char *key;
-	json_t *item;
-
-	if (json_is_object(v)) {
-		json_object_foreach((json_t *)v, key, item)
-			if (!is_empty(item))
-				return false;
-		return true;
-	}
-	return !v || (json_is_array(v) && !json_array_size(v)) ||
-	       (json_is_string(v) && !json_string_length(v));
-}
-
-/* A setting that would be ignored is worse than one that is refused. */
-static void check_unsupported(const json_t *spec, const struct kc_cluster_limits *l,
-			      struct kc_report *rep)
-{
-	for (size_t i = 0; l->unsupported[i]; i++) {
-		_cleanup_free_ char *at = xasprintf("/spec/%s", l->unsupported[i]);
-
-		if (!is_empty(json_object_get(spec, l->unsupported[i])))
-			kc_report_key(rep, at, "is not available in this version yet; remove it");
-	}
 }
 
 /* Two entries of a list with the same name. */
@@ -337,10 +318,12 @@ void kc_cluster_cross(const json_t *cluster, const struct kc_cluster_limits *lim
 {
 	const json_t *spec = json_object_get(cluster, "spec");
 	int64_t mtu = kc_json_get_int(json_object_get(spec, "networking"), "mtu", 0);
-	bool here = check_cloud(spec, limits, rep);
+	const struct kc_cloud *cloud = NULL;
+	bool here = check_cloud(spec, limits, rep, &cloud);
 
 	check_version(spec, limits, rep);
-	check_unsupported(spec, limits, rep);
+	if (cloud)
+		kc_cluster_cross_honours(cluster, cloud, rep);
 	if (mtu != 0 && mtu < 1280)
 		kc_report_value(rep, "/spec/networking/mtu",
 				"%lld is out of range; use 0 (automatic) or 1280 to 9216",

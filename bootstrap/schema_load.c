@@ -16,15 +16,12 @@ static struct kc_cluster_limits with_defaults(const struct kc_cluster_limits *li
 {
 	static const char *const versions[] = { "1.37.2", NULL };
 	static const char *const addons[] = { "coredns", "flannel", NULL };
-	static const char *const unsupported[] = { "registries", "proxy", "extraCAs", NULL };
 	struct kc_cluster_limits l = limits ? *limits : (struct kc_cluster_limits){ 0 };
 
 	if (!l.versions)
 		l.versions = versions;
 	if (!l.addons)
 		l.addons = addons;
-	if (!l.unsupported)
-		l.unsupported = unsupported;
 	return l;
 }
 

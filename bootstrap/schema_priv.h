@@ -24,4 +24,12 @@ void kc_cluster_cross(const json_t *cluster, const struct kc_cluster_limits *lim
 		      struct kc_report *rep);
 void kc_cluster_cross_addr(const json_t *cluster, struct kc_report *rep);
 
+/* schema_honours.c: refuse what is set and acted on by nobody. */
+void kc_cluster_cross_honours(const json_t *cluster, const struct kc_cloud *cloud,
+			      struct kc_report *rep);
+/* Is this field of spec ("hosts.ssh.port") acted on, or mere information? */
+bool kc_cluster_honoured(const struct kc_cloud *cloud, const char *path);
+/* What is acted on whatever the cloud is, NULL-terminated. */
+extern const char *const kc_cluster_honours[];
+
 #endif

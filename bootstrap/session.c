@@ -106,26 +106,11 @@ static int all_lines(struct kc_buf *lines, struct kc_err *err)
 	return lines->len ? kc_fail_lines(err, KC_EINVAL, kc_buf_get(lines)) : KC_EINVAL;
 }
 
-/* The names of the clouds in this build, NULL-terminated; borrowed. */
-static const char **cloud_names(const struct session *s)
-{
-	const char **names;
-	size_t n = 0;
-
-	while (s->o->clouds[n])
-		n++;
-	names = xcalloc(n + 1, sizeof(*names));
-	for (size_t i = 0; i < n; i++)
-		names[i] = s->o->clouds[i]->name;
-	return names;
-}
-
 static int load_text(struct session *s, const char *file, const char *text, size_t len,
 		     struct kc_err *err)
 {
 	_cleanup_buf_ struct kc_buf lines = { 0 };
-	_cleanup_free_ const char **clouds = cloud_names(s);
-	const struct kc_cluster_limits limits = { .clouds = clouds };
+	const struct kc_cluster_limits limits = { .clouds = s->o->clouds };
 	int r = kc_cluster_load(file, text, len, &limits, &s->cluster, &lines, err);
 
 	return r < 0 ? all_lines(&lines, err) : 0;
@@ -152,6 +137,7 @@ static int load_file(struct session *s, struct kc_err *err)
 
 static int load_flags(struct session *s, struct kc_err *err)
 {
+	const struct kc_cluster_limits limits = { .clouds = s->o->clouds };
 	const struct kc_cloud *cloud;
 	json_t *spec = NULL;
 	_cleanup_buf_ struct kc_buf lines = { 0 };
@@ -172,7 +158,7 @@ static int load_flags(struct session *s, struct kc_err *err)
 			      : xstrdup(cloud->name);
 	doc = kc_pack("{s:s, s:s, s:{s:s}, s:o}", "apiVersion", "kubecdn.io/v1alpha1", "kind",
 		      "Cluster", "metadata", "name", name, "spec", spec);
-	r = kc_cluster_check(doc, NULL, &s->cluster, &lines, err);
+	r = kc_cluster_check(doc, &limits, &s->cluster, &lines, err);
 	return r < 0 ? all_lines(&lines, err) : set_name(s, name, err);
 }
 

@@ -32,6 +32,12 @@ struct kc_cloud_env {
 struct kc_cloud {
 	const char *name;    /* "local" */
 	const char *summary; /* one line for --help */
+	/*
+	 * Fields of spec that this cloud acts on, "instanceGroups.minSize", NULL-terminated; or
+	 * NULL. More than the default of any other field is refused (bootstrap/schema_honours.c
+	 * has those that every cloud has in common).
+	 */
+	const char *const *honours;
 	/* A default spec for `cluster create --cloud NAME` without a file; workers < 0: the cloud's
 	 * choice. */
 	int (*defaults)(const char *region, int workers, json_t **ret_spec, struct kc_err *err);

@@ -231,9 +231,15 @@ static void local_close(struct kc_provider *p)
 	p->ctx = NULL;
 }
 
+static const char *const honours[] = {
+	"instanceGroups.name",	 "instanceGroups.role",	  "instanceGroups.minSize",
+	"instanceGroups.labels", "instanceGroups.taints", NULL,
+};
+
 const struct kc_cloud kc_cloud_local = {
 	.name = "local",
 	.summary = "lab machines on this host (systemd-nspawn), for trying and testing",
+	.honours = honours,
 	.defaults = local_defaults,
 	.model = local_model,
 	.open = local_open,

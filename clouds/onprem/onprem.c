@@ -48,7 +48,7 @@ static json_t *copy_or(const json_t *o, const char *key, json_t *fallback)
 
 static int node_of(const json_t *host, json_t **ret, struct kc_err *err)
 {
-	const char *name, *role = kc_json_get_str(host, "role", "worker"), *extra;
+	const char *name, *role = kc_json_get_str(host, "role", "worker");
 	const json_t *addresses;
 	int r;
 
@@ -67,12 +67,6 @@ static int node_of(const json_t *host, json_t **ret, struct kc_err *err)
 		       copy_or(host, "labels", json_object()), "taints",
 		       copy_or(host, "taints", json_array()), "ssh",
 		       ssh_of(host, json_string_value(json_array_get(addresses, 0))), "after");
-	static const char *const optional[] = { "externalAddress", "interface" };
-	for (size_t i = 0; i < ARRAY_SIZE(optional); i++) {
-		extra = nonempty(host, optional[i], NULL);
-		if (extra)
-			json_object_set_new(*ret, optional[i], json_string(extra));
-	}
 	return 0;
 }
 
@@ -99,9 +93,26 @@ static int onprem_model(const struct kc_cloud_env *env, const json_t *cluster, j
 	return 0;
 }
 
+static const char *const honours[] = {
+	"hosts.name",
+	"hosts.addresses",
+	"hosts.role",
+	"hosts.labels",
+	"hosts.taints",
+	"hosts.ssh.host",
+	"hosts.ssh.user",
+	"hosts.ssh.port",
+	"hosts.ssh.identityFile",
+	"hosts.ssh.hostKey",
+	"hosts.ssh.bastion",
+	"hosts.ssh.transport",
+	NULL,
+};
+
 const struct kc_cloud kc_cloud_onprem = {
 	.name = "onprem",
 	.summary = "your own Debian hosts, reached over SSH",
+	.honours = honours,
 	.defaults = onprem_defaults,
 	.model = onprem_model,
 };

@@ -37,8 +37,7 @@ static void round_trip(const json_t *v)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const none[] = { NULL };
-	const struct kc_cluster_limits all = { .unsupported = none };
+	const struct kc_cluster_limits all = { 0 };
 	json_auto_t *cluster = NULL, *same = NULL;
 	_cleanup_(kc_yaml_freep) struct kc_yaml *y = NULL;
 	_cleanup_buf_ struct kc_buf errors = { 0 };

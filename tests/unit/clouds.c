@@ -43,7 +43,7 @@ static void onprem_fills_in_what_ssh_needs(void **state)
 		parse("{\"spec\":{\"hosts\":[{\"name\":\"cp1\",\"addresses\":[\"192.0.2.1\","
 		      "\"2001:db8::1\"],\"role\":\"control-plane\",\"ssh\":{\"identityFile\":"
 		      "\"~/.ssh/id\"}},{\"name\":\"w1\",\"addresses\":[\"192.0.2.2\"],"
-		      "\"externalAddress\":\"203.0.113.2\",\"labels\":{\"a\":\"b\"},\"ssh\":{"
+		      "\"labels\":{\"a\":\"b\"},\"ssh\":{"
 		      "\"host\":\"w1.example\",\"user\":\"ops\",\"port\":2222,\"hostKey\":"
 		      "\"ssh-ed25519 AA\",\"bastion\":\"j\"}}]}}");
 	json_auto_t *tasks = NULL, *nodes = NULL;
@@ -61,7 +61,7 @@ static void onprem_fills_in_what_ssh_needs(void **state)
 	expect(json_array_get(nodes, 1),
 	       "{\"name\":\"w1\",\"role\":\"worker\",\"group\":\"workers\",\"addresses\":"
 	       "[\"192.0.2.2\"],\"labels\":{\"a\":\"b\"},\"taints\":[],\"after\":[],"
-	       "\"externalAddress\":\"203.0.113.2\",\"ssh\":{\"host\":\"w1.example\",\"user\":"
+	       "\"ssh\":{\"host\":\"w1.example\",\"user\":"
 	       "\"ops\","
 	       "\"port\":2222,\"hostKey\":\"ssh-ed25519 "
 	       "AA\",\"bastion\":\"j\",\"identityFile\":\"\"}}");

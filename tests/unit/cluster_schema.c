@@ -10,6 +10,8 @@
 
 #include "bootstrap/schema.h"
 #include "bootstrap/schema_priv.h"
+#include "clouds/local/local.h"
+#include "clouds/onprem/onprem.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -28,8 +30,11 @@ static char *read_source(const char *name)
 }
 
 /* Everything that the schema knows, so that every field can be tried. */
-static const char *const none[] = { NULL };
-static const struct kc_cluster_limits all_fields = { .unsupported = none };
+static const struct kc_cluster_limits all_fields = { 0 };
+
+/* The clouds there are. */
+static const struct kc_cloud *const registry[] = { &kc_cloud_local, &kc_cloud_onprem, NULL };
+static const struct kc_cluster_limits this_build = { .clouds = registry };
 
 static json_t *load(const char *text)
 {
@@ -261,9 +266,9 @@ static void test_documents(void **state)
 static void test_limits(void **state)
 {
 	static const char *const versions[] = { "1.38.0", "1.37.2", NULL };
-	static const char *const clouds[] = { "local", "onprem", NULL };
+	static const struct kc_cloud *const clouds[] = { &kc_cloud_local, &kc_cloud_onprem, NULL };
 	static const char *const addons[] = { "coredns", "flannel", "monitoring", NULL };
-	const struct kc_cluster_limits l = { versions, clouds, addons, NULL };
+	const struct kc_cluster_limits l = { versions, addons, clouds };
 	_cleanup_free_ char *local = read_source("examples/cluster-local.yaml");
 	_cleanup_free_ char *aws = replaced(local, "cloud: local", "cloud: aws");
 	_cleanup_free_ char *old = replaced(local, "1.37.2", "1.36.0");
@@ -282,16 +287,56 @@ static void test_limits(void **state)
 			    "1.38.0");
 }
 
-/* A setting that nothing acts on is refused by name, not ignored. */
+/* A setting that nothing acts on is refused by name and place, not ignored. */
 static void test_unsupported(void **state)
 {
-	_cleanup_free_ char *full = read_source("tests/fuzz/corpus/yaml_spec/onprem-full.yaml");
-	_cleanup_free_ char *errors = errors_of(full, NULL);
+	static const char why[] = "this version does not act on it yet with cloud ";
+	static const char *const hosts[] = { "21:5: spec.api.access",
+					     "25:5: spec.hosts[0].externalAddress",
+					     "26:5: spec.hosts[0].interface",
+					     "39:3: spec.registries",
+					     "47:3: spec.proxy",
+					     "51:3: spec.extraCAs" };
+	static const char *const groups[] = { "10:5: spec.instanceGroups[0].machineType",
+					      "14:5: spec.instanceGroups[1].machineType",
+					      "16:5: spec.instanceGroups[1].image",
+					      "18:5: spec.instanceGroups[1].maxSize",
+					      "19:5: spec.instanceGroups[1].zones",
+					      "21:5: spec.instanceGroups[1].rootDisk",
+					      "24:3: spec.access" };
+	_cleanup_free_ char *onprem = read_source("tests/fuzz/corpus/yaml_spec/onprem-full.yaml");
+	_cleanup_free_ char *cloud = read_source("tests/fuzz/corpus/yaml_spec/cloud-full.yaml");
+	_cleanup_free_ char *local = replaced(cloud, "cloud: aws", "cloud: local");
+	_cleanup_free_ char *e1 = errors_of(onprem, &this_build),
+			    *e2 = errors_of(local, &this_build);
+	_cleanup_buf_ struct kc_buf want = { 0 };
 
-	assert_string_equal(
-		errors, "t:39:3: spec.registries: is not available in this version yet; remove it\n"
-			"t:47:3: spec.proxy: is not available in this version yet; remove it\n"
-			"t:51:3: spec.extraCAs: is not available in this version yet; remove it\n");
+	for (size_t i = 0; i < ARRAY_SIZE(hosts); i++)
+		kc_buf_printf(&want, "t:%s: %sonprem, so it would be ignored; remove it\n",
+			      hosts[i], why);
+	assert_string_equal(e1, kc_buf_get(&want));
+	want.len = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
+		kc_buf_printf(&want, "t:%s: %slocal, so it would be ignored; remove it\n",
+			      groups[i], why);
+	assert_string_equal(e2, kc_buf_get(&want));
+}
+
+/* What a full document with its defaults says again is no reason to refuse it. */
+static void test_defaults_are_not_refused(void **state)
+{
+	static const char *const names[] = { "examples/cluster.yaml",
+					     "examples/cluster-local.yaml" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *text = read_source(names[i]);
+		json_auto_t *cluster = load(text), *again = NULL;
+		struct kc_err err = { 0 };
+
+		if (kc_cluster_check(cluster, &this_build, &again, NULL, &err) < 0)
+			fail_msg("%s", err.msg);
+		assert_true(json_equal(cluster, again));
+	}
 }
 
 static void test_from_flags(void **state)
@@ -421,12 +466,19 @@ static void test_explain(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_examples),     cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_taints),	     cmocka_unit_test(test_group_defaults),
-		cmocka_unit_test(test_wrong_fields), cmocka_unit_test(test_documents),
-		cmocka_unit_test(test_limits),	     cmocka_unit_test(test_from_flags),
-		cmocka_unit_test(test_update),	     cmocka_unit_test(test_patterns),
-		cmocka_unit_test(test_explain),	     cmocka_unit_test(test_unsupported),
+		cmocka_unit_test(test_examples),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_taints),
+		cmocka_unit_test(test_group_defaults),
+		cmocka_unit_test(test_wrong_fields),
+		cmocka_unit_test(test_documents),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_from_flags),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_patterns),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_unsupported),
+		cmocka_unit_test(test_defaults_are_not_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
