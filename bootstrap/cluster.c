@@ -50,6 +50,8 @@ static int converge(struct session *s, struct kc_err *err)
 	if (r == 0 && !s->o->force && !s->deleting)
 		r = kc_gate(kc_plan_json(s->plan), s->state ? kc_state_tasks(s->state) : NULL, err);
 	if (r == 0)
+		r = session_check_blobs(s, err);
+	if (r == 0)
 		r = session_commit(s, err);
 	if (r < 0)
 		return r;

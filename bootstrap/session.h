@@ -60,6 +60,8 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 /* Before the first change: what is new (uid, document) goes into the store, and not earlier, so
  * that a refused plan leaves nothing. */
 int session_commit(struct session *s, struct kc_err *err);
+/* Before that: the plan's blobs are all there and undamaged, so that it can be carried out. */
+int session_check_blobs(struct session *s, struct kc_err *err);
 /* Bundle, agent, model, providers, engine. */
 int session_graph(struct session *s, struct kc_err *err);
 /* As session_graph(), for delete: no tasks, only what the record needs. */

@@ -277,7 +277,9 @@ int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_pat
 		return kc_fail(err, KC_ENOTFOUND, "the bundle in %s lists no blob %s", b->dir,
 			       sha256);
 	if (stat(path, &st) < 0)
-		return kc_fail_errno(err, errno, "blob %s (%s): %s", sha256, who, path);
+		return kc_fail(err, errno == ENOENT ? KC_ENOTFOUND : KC_EFAIL,
+			       "blob %s (%s): %s: %s: rebuild or copy the bundle again", sha256,
+			       who, path, strerror(errno));
 	size = kc_json_get_int(s.found, "blobSize", -1);
 	if (!S_ISREG(st.st_mode) || st.st_size != size)
 		return kc_fail(err, KC_EINVAL,

@@ -55,6 +55,13 @@ int kc_bundle_image_ref(const struct kc_bundle *b, const char *name, char **ret,
 int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_path,
 		   struct kc_err *err);
 
+/*
+ * Is the blob of this hash what its name says? It is read, unless known (a JSON object of the
+ * caller's, or NULL) remembers this very file from an earlier call.
+ */
+int kc_bundle_check(const struct kc_bundle *b, const char *sha256, json_t *known,
+		    struct kc_err *err);
+
 /* One line of progress: what is being done now, "etcd 3.6.16: compiling". */
 typedef void kc_bundle_progress(void *cookie, const char *line);
 

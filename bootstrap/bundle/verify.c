@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <errno.h>
+#include <sys/stat.h>
 
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -37,6 +38,49 @@ static int check_content(const char *path, const json_t *blob, struct kc_err *er
 	return 0;
 }
 
+/* Changes whenever a file's content may have changed. Owned. */
+static char *stamp_of(const struct stat *st)
+{
+	return xasprintf("%ju %ju %jd %jd.%09ld %jd.%09ld", (uintmax_t)st->st_dev,
+			 (uintmax_t)st->st_ino, (intmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec,
+			 st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+}
+
+static int check_packed(const char *path, const char *sha256, json_t *known, struct kc_err *err)
+{
+	_cleanup_free_ char *stamp = NULL;
+	char hash[KC_SHA256_HEX];
+	struct stat st;
+	int r;
+
+	/* Before the file is read: if it changes meanwhile, the stamp is an old one. */
+	if (stat(path, &st) < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	stamp = stamp_of(&st);
+	if (streq(kc_json_get_str(known, sha256, ""), stamp))
+		return 0;
+	r = kc_sha256_file(path, hash, NULL, err);
+	if (r < 0)
+		return r;
+	if (!streq(hash, sha256))
+		return kc_fail(err, KC_EINVAL,
+			       "blob %s: %s is damaged, its SHA-256 is %s: rebuild or copy the "
+			       "bundle again",
+			       sha256, path, hash);
+	if (known)
+		json_object_set_new(known, sha256, json_string(stamp));
+	return 0;
+}
+
+int kc_bundle_check(const struct kc_bundle *b, const char *sha256, json_t *known,
+		    struct kc_err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = kc_bundle_blob(b, sha256, &path, err);
+
+	return r < 0 ? r : check_packed(path, sha256, known, err);
+}
+
 struct verify {
 	const struct kc_bundle *b;
 	kc_bundle_progress *progress;
@@ -49,7 +93,6 @@ static int check_one(void *cookie, const char *who, const json_t *blob, struct k
 	const char *want = kc_json_get_str(blob, "blob", "");
 	_cleanup_free_ char *path = NULL;
 	struct verify *v = cookie;
-	char hash[KC_SHA256_HEX];
 	int r;
 
 	if (v->cancel && atomic_load(v->cancel))
@@ -57,16 +100,11 @@ static int check_one(void *cookie, const char *who, const json_t *blob, struct k
 	if (v->progress)
 		v->progress(v->cookie, who);
 	r = kc_bundle_blob(v->b, want, &path, err);
-	if (r == 0)
-		r = kc_sha256_file(path, hash, NULL, err);
 	if (r < 0)
 		return r;
-	if (!streq(hash, want))
-		return kc_fail(err, KC_EINVAL,
-			       "blob %s (%s): %s is damaged, its SHA-256 is %s: rebuild or copy "
-			       "the "
-			       "bundle again",
-			       want, who, path, hash);
+	r = check_packed(path, want, NULL, err);
+	if (r < 0)
+		return kc_wrap(err, "%s", who);
 	r = check_content(path, blob, err);
 	if (r < 0)
 		return kc_wrap(err, "blob %s (%s)", want, who);

@@ -250,6 +250,35 @@ static void test_verify_missing(void **state)
 	verify_fails(etcd_blob(), "etcd/etcd", "No such file");
 }
 
+/* One blob, before it is sent: remembered while it is the same file, and read again once it is not.
+ */
+static void test_check_one(void **state)
+{
+	_cleanup_free_ char *path = blob_path(etcd_blob()), *data = NULL;
+	_cleanup_bundle_ struct kc_bundle *b = NULL;
+	json_auto_t *known = json_object(), *first = NULL;
+	struct kc_err err = { 0 };
+	size_t len;
+
+	assert_int_equal(kc_bundle_open(dir, &b, &err), 0);
+	assert_int_equal(kc_bundle_check(b, etcd_blob(), NULL, &err), 0);
+	assert_int_equal(kc_bundle_check(b, etcd_blob(), known, &err), 0);
+	assert_int_equal(json_object_size(known), 1);
+	first = json_deep_copy(known);
+	assert_int_equal(kc_bundle_check(b, etcd_blob(), known, &err), 0);
+	assert_true(json_equal(known, first));
+	assert_int_equal(kc_file_read(path, 1 << 20, &data, &len, NULL), 0);
+	data[len / 2] ^= 4;
+	assert_int_equal(kc_file_write(path, data, len, 0600, NULL), 0);
+	assert_int_equal(kc_bundle_check(b, etcd_blob(), known, &err), KC_EINVAL);
+	assert_non_null(strstr(err.msg, etcd_blob()));
+	assert_non_null(strstr(err.msg, path));
+	assert_true(json_equal(known, first));
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(kc_bundle_check(b, etcd_blob(), known, &err), KC_ENOTFOUND);
+	assert_non_null(strstr(err.msg, "rebuild"));
+}
+
 /* A blob that is what its name says, but not what bundle.json says is in it. */
 static void test_verify_other_content(void **state)
 {
@@ -361,6 +390,7 @@ int main(void)
 		EACH(test_verify_other_content),
 		EACH(test_list),
 		EACH(test_from_dir_refusals),
+		EACH(test_check_one),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
