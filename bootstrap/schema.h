@@ -47,8 +47,18 @@ int kc_cluster_load(const char *file, const char *text, size_t len,
 int kc_cluster_check(const json_t *cluster, const struct kc_cluster_limits *limits,
 		     json_t **ret_cluster, struct kc_buf *errors, struct kc_err *err);
 
-/* May a cluster (defaulted documents) become the other? Errors name what is fixed. */
-int kc_cluster_check_update(const json_t *old, const json_t *new, struct kc_buf *errors,
-			    struct kc_err *err);
+/* Where a document was read from, for positions in errors. */
+struct kc_cluster_source {
+	const char *file, *text;
+	size_t len;
+};
+
+/* May a cluster (defaulted documents) become the other? Errors name what is fixed; with source
+ * (NULL: made from flags), where the new document says otherwise. */
+int kc_cluster_check_update(const struct kc_cluster_source *source, const json_t *old,
+			    const json_t *new, struct kc_buf *errors, struct kc_err *err);
+/* Is this the cluster of this name? */
+int kc_cluster_check_name(const struct kc_cluster_source *source, const json_t *cluster,
+			  const char *name, struct kc_buf *errors, struct kc_err *err);
 
 #endif

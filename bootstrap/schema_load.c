@@ -182,18 +182,62 @@ int kc_cluster_check(const json_t *cluster, const struct kc_cluster_limits *limi
 	return r;
 }
 
-int kc_cluster_check_update(const json_t *old, const json_t *new, struct kc_buf *errors,
-			    struct kc_err *err)
+/* Positions of a source that has been loaded before; without one, rep stays as it is. */
+static int locate(const struct kc_cluster_source *source, struct kc_yaml **ret,
+		  struct kc_report *rep, struct kc_err *err)
 {
+	json_t *doc;
+	int r;
+
+	if (!source)
+		return 0;
+	r = kc_yaml_parse(source->file, source->text, source->len, ret, err);
+	if (r < 0)
+		return r;
+	rep->yaml = *ret;
+	return choose(*ret, rep, &doc, err);
+}
+
+int kc_cluster_check_update(const struct kc_cluster_source *source, const json_t *old,
+			    const json_t *new, struct kc_buf *errors, struct kc_err *err)
+{
+	_cleanup_(kc_yaml_freep) struct kc_yaml *y = NULL;
 	_cleanup_report_ struct kc_report rep = { 0 };
 	struct kc_err local;
 	int r;
 
 	if (!err)
 		err = &local;
-	kc_spec_check_update(kc_cluster_kind.fields, old, new, &rep);
-	r = kc_report_result(&rep, err);
+	r = locate(source, &y, &rep, err);
+	if (r == 0) {
+		kc_spec_check_update(kc_cluster_kind.fields, old, new, &rep);
+		r = kc_report_result(&rep, err);
+	}
 	if (r < 0)
 		hand_over(&rep, err, errors);
+	return r;
+}
+
+int kc_cluster_check_name(const struct kc_cluster_source *source, const json_t *cluster,
+			  const char *name, struct kc_buf *errors, struct kc_err *err)
+{
+	const char *own = kc_json_get_str(json_object_get(cluster, "metadata"), "name", "");
+	_cleanup_(kc_yaml_freep) struct kc_yaml *y = NULL;
+	_cleanup_report_ struct kc_report rep = { 0 };
+	struct kc_err local;
+	int r;
+
+	if (streq(own, name))
+		return 0;
+	if (!err)
+		err = &local;
+	r = locate(source, &y, &rep, err);
+	if (r == 0) {
+		kc_report_value(&rep, "/metadata/name",
+				"the cluster is named \"%s\", not \"%s\"; give that name, or none",
+				own, name);
+		r = kc_report_result(&rep, err);
+	}
+	hand_over(&rep, err, errors);
 	return r;
 }

@@ -106,33 +106,52 @@ static int all_lines(struct kc_buf *lines, struct kc_err *err)
 	return lines->len ? kc_fail_lines(err, KC_EINVAL, kc_buf_get(lines)) : KC_EINVAL;
 }
 
-static int load_text(struct session *s, const char *file, const char *text, size_t len,
-		     struct kc_err *err)
+/* What may not change once the cluster exists is refused by name. */
+static int check_update(struct session *s, const struct kc_cluster_source *source,
+			struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	json_auto_t *old = NULL;
+	int r = session_stored(s, &old, err);
+
+	if (r == KC_ENOTFOUND) /* a create */
+		return 0;
+	if (r < 0)
+		return r;
+	r = kc_cluster_check_update(source, old, s->cluster, &lines, err);
+	return r < 0 ? all_lines(&lines, err) : 0;
+}
+
+static int load_text(struct session *s, const struct kc_cluster_source *source, struct kc_err *err)
 {
 	_cleanup_buf_ struct kc_buf lines = { 0 };
 	const struct kc_cluster_limits limits = { .clouds = s->o->clouds };
-	int r = kc_cluster_load(file, text, len, &limits, &s->cluster, &lines, err);
+	int r = kc_cluster_load(source->file, source->text, source->len, &limits, &s->cluster,
+				&lines, err);
 
+	if (r == 0 && s->name)
+		r = kc_cluster_check_name(source, s->cluster, s->name, &lines, err);
 	return r < 0 ? all_lines(&lines, err) : 0;
 }
 
 static int load_file(struct session *s, struct kc_err *err)
 {
+	struct kc_cluster_source source = { .file = s->o->file };
 	_cleanup_free_ char *text = NULL;
-	const char *name;
-	size_t len;
 	int r;
 
-	r = read_manifest(s->o->file, &text, &len, err);
-	if (r == 0)
-		r = load_text(s, streq(s->o->file, "-") ? "<stdin>" : s->o->file, text, len, err);
+	if (streq(source.file, "-"))
+		source.file = "<stdin>";
+	r = read_manifest(s->o->file, &text, &source.len, err);
 	if (r < 0)
 		return r;
-	name = kc_json_get_str(json_object_get(s->cluster, "metadata"), "name", "");
-	if (s->name && !streq(s->name, name))
-		return kc_fail(err, KC_EINVAL, "%s: the cluster is named \"%s\", not \"%s\"",
-			       s->o->file, name, s->name);
-	return set_name(s, name, err);
+	source.text = text;
+	r = load_text(s, &source, err);
+	if (r == 0)
+		r = set_name(s,
+			     kc_json_get_str(json_object_get(s->cluster, "metadata"), "name", ""),
+			     err);
+	return r < 0 ? r : check_update(s, &source, err);
 }
 
 static int load_flags(struct session *s, struct kc_err *err)
@@ -159,31 +178,16 @@ static int load_flags(struct session *s, struct kc_err *err)
 	doc = kc_pack("{s:s, s:s, s:{s:s}, s:o}", "apiVersion", "kubecdn.io/v1alpha1", "kind",
 		      "Cluster", "metadata", "name", name, "spec", spec);
 	r = kc_cluster_check(doc, &limits, &s->cluster, &lines, err);
-	return r < 0 ? all_lines(&lines, err) : set_name(s, name, err);
-}
-
-/* What may not change once the cluster exists is refused by name. */
-static int check_update(struct session *s, struct kc_err *err)
-{
-	_cleanup_buf_ struct kc_buf lines = { 0 };
-	json_auto_t *old = NULL;
-	struct kc_err why;
-	int r = session_stored(s, &old, &why);
-
-	if (r < 0) /* nothing stored yet: a create */
-		return 0;
-	r = kc_cluster_check_update(old, s->cluster, &lines, err);
-	return r < 0 ? all_lines(&lines, err) : 0;
+	if (r < 0)
+		return all_lines(&lines, err);
+	r = set_name(s, name, err);
+	return r < 0 ? r : check_update(s, NULL, err);
 }
 
 int session_load(struct session *s, struct kc_err *err)
 {
-	int r;
-
-	if (s->o->file || s->o->cloud) {
-		r = s->o->file ? load_file(s, err) : load_flags(s, err);
-		return r < 0 ? r : check_update(s, err);
-	}
+	if (s->o->file || s->o->cloud)
+		return s->o->file ? load_file(s, err) : load_flags(s, err);
 	if (s->name)
 		return session_stored(s, &s->cluster, err);
 	return kc_fail(err, KC_EINVAL, "which cluster? give -f FILE, --cloud NAME or a name");

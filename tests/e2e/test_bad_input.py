@@ -241,6 +241,53 @@ def test_unknown_cluster(cli):
         assert_refused(r, "nosuch")
 
 
+def stored(cli, text):
+    """A state in which the cluster of MANIFEST was made from text."""
+    folder = cli.state / "clusters" / "bad"
+    folder.mkdir(parents=True, mode=0o700)
+    identity = {"format": 1, "uid": "0123456789abcdef0123456789abcdef", "name": "bad"}
+    (folder / "cluster.json").write_text(json.dumps(identity))
+    (folder / "spec.yaml").write_text(text)
+
+
+def test_what_is_fixed_after_creation_has_a_place(cli, tmp_path):
+    stored(cli, MANIFEST.replace("{podCIDRs", "{cni: flannel, podCIDRs"))
+    file = tmp_path / "cluster.yaml"
+    file.write_text(MANIFEST.replace("10.244.0.0/16", "10.245.0.0/16"))
+    for act in ([], ["--yes"]):
+        refused_without_a_trace(
+            cli,
+            ["cluster", "create", "-f", file, *act],
+            r"podCIDRs: cannot change.*10\.244\.0\.0",
+            where=r"cluster\.yaml:8:\d+: ",
+        )
+
+
+def test_another_name_than_the_manifest_s_has_a_place(cli, tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(MANIFEST)
+    refused_without_a_trace(
+        cli,
+        ["cluster", "create", "worse", "-f", file, "--yes"],
+        '"bad", not "worse"',
+        where=r"cluster\.yaml:3:\d+: ",
+    )
+
+
+def test_unreadable_stored_manifest(cli, tmp_path):
+    """What a cluster is must be known before it is changed: this is no new one."""
+    stored(cli, "spec: [")
+    file = tmp_path / "cluster.yaml"
+    file.write_text(MANIFEST)
+    for act in ([], ["--yes"]):
+        refused_without_a_trace(
+            cli,
+            ["cluster", "create", "-f", file, *act],
+            "clusters/bad/spec.yaml",
+            "not YAML",
+        )
+
+
 @pytest.fixture
 def read_only(tmp_path):
     where = tmp_path / "readonly"

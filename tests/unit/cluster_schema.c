@@ -365,14 +365,25 @@ static void test_update(void **state)
 	_cleanup_free_ char *new_text = replaced(old_text, "10.244.0.0/16", "10.245.0.0/16");
 	_cleanup_free_ char *labels = replaced(old_text, "tier: edge", "tier: core");
 	json_auto_t *old = load(old_text), *new = load(new_text), *free_change = load(labels);
+	/* Behind another document, as positions depend on it. */
+	_cleanup_free_ char *stream = xasprintf("---\n---\n%s", new_text);
+	const struct kc_cluster_source source = { "t", stream, strlen(stream) };
 	_cleanup_buf_ struct kc_buf errors = { 0 };
 	struct kc_err err = { 0 };
 
-	assert_int_equal(kc_cluster_check_update(old, free_change, &errors, &err), 0);
-	assert_int_equal(kc_cluster_check_update(old, new, &errors, &err), KC_EINVAL);
+	assert_int_equal(kc_cluster_check_update(NULL, old, free_change, &errors, &err), 0);
+	assert_int_equal(kc_cluster_check_update(NULL, old, new, &errors, &err), KC_EINVAL);
 	assert_string_equal(err.msg, "spec.networking.podCIDRs: cannot change once the object "
 				     "exists (it is [\"10.244.0.0/16\"]); set it back, or make a "
 				     "new one under another name");
+	errors.len = 0;
+	assert_int_equal(kc_cluster_check_update(&source, old, new, &errors, &err), KC_EINVAL);
+	assert_true(kc_startswith(err.msg, "t:17:15: spec.networking.podCIDRs: cannot change"));
+	assert_true(kc_startswith(kc_buf_get(&errors), err.msg));
+	errors.len = 0;
+	assert_int_equal(kc_cluster_check_name(&source, new, "fra1", &errors, &err), 0);
+	assert_int_equal(kc_cluster_check_name(&source, new, "fra2", &errors, &err), KC_EINVAL);
+	assert_true(kc_startswith(err.msg, "t:9:9: metadata.name: the cluster is named \"fra1\""));
 }
 
 /* Editors see patterns, the program runs checks: they must agree. */
