@@ -36,7 +36,7 @@ static int make_plan(struct session *s, struct kc_err *err)
 
 	session_phase(s, "plan");
 	r = kc_plan_make(&s->engine, s->tasks, &s->plan, err);
-	return r < 0 ? r : kc_preflight(s->plan, s->tasks, err);
+	return r < 0 ? session_lost_hosts(s, r, err) : kc_preflight(s->plan, s->tasks, err);
 }
 
 /* Plan, show, do, record. */

@@ -70,6 +70,7 @@ void session_close(struct session *s)
 	json_decref(s->agent);
 	json_decref(s->tasks);
 	json_decref(s->specs);
+	json_decref(s->lost);
 	free(s->name);
 	free(s->prefix);
 	free(s->uid);

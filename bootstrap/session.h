@@ -41,6 +41,7 @@ struct session {
 	struct kc_provider cloud_provider, state_provider, ssh_provider, kube_provider;
 	bool cloud_open;
 	const struct kc_provider *providers[5];
+	json_t *lost; /* {node task: why it failed} of this run */
 	struct kc_engine engine;
 	struct kc_plan *plan;
 };
@@ -64,6 +65,9 @@ int session_commit(struct session *s, struct kc_err *err);
 int session_check_blobs(struct session *s, struct kc_err *err);
 /* Bundle, agent, model, providers, engine. */
 int session_graph(struct session *s, struct kc_err *err);
+/* A plan could not be made: the hosts that are to blame, a line each, if there is more than one;
+ * otherwise err stays as it is. Returns code. */
+int session_lost_hosts(const struct session *s, int code, struct kc_err *err);
 /* As session_graph(), for delete: no tasks, only what the record needs. */
 int session_empty_graph(struct session *s, struct kc_err *err);
 /* The cloud of this name in the build's registry; borrowed. */

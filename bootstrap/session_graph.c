@@ -7,6 +7,7 @@
 #include "bootstrap/model.h"
 #include "bootstrap/node/protocol.h"
 #include "bootstrap/session.h"
+#include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -112,6 +113,9 @@ static void forward_event(void *cookie, const struct kc_event *ev)
 {
 	struct session *s = cookie;
 
+	/* The plan's error names one host; session_lost_hosts() says the same of all of them. */
+	if (ev->what == KC_EV_FAILED && ev->text && streq(ev->kind, "node"))
+		json_object_set_new(s->lost, ev->task, json_string(ev->text));
 	if (s->io && s->io->event)
 		s->io->event(s->io->cookie, ev);
 }
@@ -140,6 +144,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 		s->cloud_open = true;
 		s->providers[n++] = &s->cloud_provider;
 	}
+	s->lost = json_object();
 	s->engine.providers = s->providers;
 	s->engine.owner = s->uid;
 	s->engine.state = s->state;
@@ -175,6 +180,23 @@ static int graph(struct session *s, bool empty, struct kc_err *err)
 		s->hosts.bundle = s->bundle;
 	}
 	return r < 0 ? r : set_up_engine(s, &env, err);
+}
+
+int session_lost_hosts(const struct session *s, int code, struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	const json_t *task;
+	size_t i;
+
+	if (json_object_size(s->lost) < 2 || code == KC_ECANCELED)
+		return code;
+	json_array_foreach(s->tasks, i, task) {
+		const char *why = kc_json_get_str(s->lost, kc_json_get_str(task, "id", ""), NULL);
+
+		if (why)
+			kc_buf_printf(&lines, "%s\n", why);
+	}
+	return lines.len ? kc_fail_lines(err, code, kc_buf_get(&lines)) : code;
 }
 
 int session_graph(struct session *s, struct kc_err *err)

@@ -388,6 +388,26 @@ def test_unreachable_host(cli, lab, tmp_path, bundle):
     )
 
 
+def test_two_unreachable_hosts_have_a_line_each(cli, lab, tmp_path, bundle):
+    """Whichever is seen first, in the manifest's order: both can be mended in one go."""
+    cli.bundle = bundle
+    ssh = lab["taken"].ssh_spec(identityFile="/nonexistent/id")
+    dead = {"name": "w8", "addresses": [lab.free_address()], "role": "worker"}
+    file = manifest(
+        tmp_path,
+        [
+            yaml.host_entry(lab["cp1"], "control-plane"),
+            {**dead, "ssh": lab["cp1"].ssh_spec()},
+            yaml.host_entry(lab["taken"], "worker", name="w9", ssh=ssh),
+        ],
+    )
+    for act in ([], ["--yes"]):
+        r = cli.run("cluster", "create", "-f", file, *act, timeout=60)
+        assert r.code == 1 and len(r.error_lines) == 2, r
+        assert re.search("w8.*(reach|no answer|no route)", r.error_lines[0], re.I), r
+        assert re.search("w9.*/nonexistent/id", r.error_lines[1]), r
+
+
 def test_silent_host(cli, lab, tmp_path, bundle):
     """Its port accepts connections and says nothing: what a hung machine looks like."""
     cli.bundle = bundle
