@@ -13,8 +13,16 @@
 #include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
 
+static int gate(const struct session *s, struct kc_err *err)
+{
+	if (s->o->force || s->deleting)
+		return 0;
+	return kc_gate(kc_plan_json(s->plan), s->state ? kc_state_tasks(s->state) : NULL, err);
+}
+
 static int preview(struct session *s, struct kc_err *err)
 {
+	struct kc_err why;
 	char hash[65];
 	int r;
 
@@ -26,6 +34,8 @@ static int preview(struct session *s, struct kc_err *err)
 			       hash);
 	if (!s->io || !s->io->preview)
 		return 0;
+	if (!s->writing && s->io->gated && gate(s, &why) < 0)
+		s->io->gated(s->io->cookie, why.msg);
 	r = s->io->preview(s->io->cookie, kc_plan_json(s->plan), hash, err);
 	return r == KC_ECANCELED && !s->writing ? 0 : r;
 }
@@ -47,8 +57,8 @@ static int converge(struct session *s, struct kc_err *err)
 	r = make_plan(s, err);
 	if (r == 0)
 		r = preview(s, err);
-	if (r == 0 && !s->o->force && !s->deleting)
-		r = kc_gate(kc_plan_json(s->plan), s->state ? kc_state_tasks(s->state) : NULL, err);
+	if (r == 0)
+		r = gate(s, err);
 	if (r == 0)
 		r = session_check_blobs(s, err);
 	if (r == 0)

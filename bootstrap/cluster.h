@@ -43,6 +43,9 @@ struct kc_cluster_io {
 	 * here without error (a preview), other codes stop with err.
 	 */
 	int (*preview)(void *cookie, const json_t *plan, const char *hash, struct kc_err *err);
+	/* Called before a preview that is no more than that: acting on this plan will be refused
+	 * without force. Optional. */
+	void (*gated)(void *cookie, const char *why);
 	void (*event)(void *cookie, const struct kc_event *ev);
 	/* What the user should know afterwards, a line or a few: what was left where. Optional. */
 	void (*note)(void *cookie, const char *text);

@@ -28,6 +28,9 @@ static void print_preview(const struct kc_verb_run *v)
 	fputs(kc_buf_get(&text), stdout);
 	if (!v->pending)
 		puts("Nothing to do.");
+	else if (v->gated)
+		printf("\nNothing was changed, and with --yes it would be refused: %s.\n",
+		       v->gated);
 	else if (!v->act)
 		printf("\nNothing was changed. Run the same command with --yes to apply (or "
 		       "--confirm %s).\n",
@@ -47,6 +50,14 @@ static int preview(void *cookie, const json_t *plan, const char *hash, struct kc
 	if (kc_cli_wants_text(v->args))
 		print_preview(v);
 	return v->act ? 0 : KC_ECANCELED;
+}
+
+static void gated(void *cookie, const char *why)
+{
+	struct kc_verb_run *v = cookie;
+
+	free(v->gated);
+	v->gated = xstrdup(why);
 }
 
 /* ---- progress ---- */
@@ -187,6 +198,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 	v->io = (struct kc_cluster_io){
 		.writing = v->act,
 		.preview = preview,
+		.gated = gated,
 		.event = event,
 		.phase = phase,
 		.note = note,
@@ -204,6 +216,7 @@ void kc_verb_done(struct kc_verb_run *v)
 	free(v->state);
 	free(v->name);
 	free(v->self_dir);
+	free(v->gated);
 	*v = (struct kc_verb_run){ 0 };
 }
 

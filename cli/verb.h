@@ -19,6 +19,7 @@ struct kc_verb_run {
 	char *state, *self_dir;
 	char *name;   /* of the cluster; NULL until it is known */
 	bool act;     /* --yes or --confirm, and no --dry-run */
+	char *gated;  /* why acting would be refused; or NULL */
 	json_t *plan; /* NULL until the preview */
 	char hash[65];
 	size_t pending;

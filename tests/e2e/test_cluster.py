@@ -521,6 +521,21 @@ def test_a_preview_changes_nothing(story):
         assert changed == {}
 
 
+def test_a_preview_of_what_the_gate_refuses(story):
+    """It does not offer --yes, which would be refused."""
+    file = story.folder / "moved.yaml"
+    moved = yaml.host_entry(story.lab["w1"], "control-plane")
+    file.write_text(yaml.cluster("story", [moved]))
+    act = ["cluster", "update", "-f", file]
+    r = story.cli.ok(*act)
+    assert re.search("with --yes .*refused.*cp1 is the control plane.*--force", r.out), r
+    assert "Run the same command" not in r.out, r
+    r = story.cli.ok(*act, "--force")
+    assert "refused" not in r.out and "Run the same command with --yes" in r.out, r
+    assert_refused(story.cli.run(*act, "--yes"), "cp1 is the control plane", "--force")
+    assert story.cli.run("cluster", "validate", "story").code == 0
+
+
 # Files that a running cluster writes all the time.
 VOLATILE = re.compile(r"/(var/lib/(etcd|containerd|kubelet|cni)|var/log|run|tmp)(/|$)")
 
