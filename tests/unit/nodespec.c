@@ -35,14 +35,14 @@ static json_t *cluster(void)
 		       "apiServer", "extraArgs");
 }
 
-static json_t *make_spec(const char *role)
+static json_t *make_spec_among(const char *role, int control_planes)
 {
 	json_auto_t *doc = cluster();
 	json_auto_t *bundle = json_load_file(KC_SOURCE_DIR "/tests/fixtures/bundle.json", 0, NULL);
 	json_auto_t *agent = kc_pack("{s:s, s:i, s:s, s:s, s:i}", "sha256", "aa", "size", 1, "mode",
 				     "0755", "blob", "bb", "blobSize", 1);
 	const struct kc_nodespec_env env = {
-		.cluster = doc, .bundle = bundle, .agent = agent, .control_planes = 1
+		.cluster = doc, .bundle = bundle, .agent = agent, .control_planes = control_planes
 	};
 	json_t *spec = NULL;
 	struct kc_err err;
@@ -51,6 +51,11 @@ static json_t *make_spec(const char *role)
 	if (kc_nodespec(&env, role, &spec, &err) < 0)
 		fail_msg("%s", err.msg);
 	return spec;
+}
+
+static json_t *make_spec(const char *role)
+{
+	return make_spec_among(role, 1);
 }
 
 static json_t *ids_of(const json_t *spec)
@@ -141,10 +146,17 @@ static void users_flags_are_there(void **state)
 /* Set KC_GOLDEN_UPDATE to rewrite the files after a wanted change; then read the diff. */
 static void equals_golden(void **state)
 {
-	for (size_t k = 0; k < ARRAY_SIZE(roles); k++) {
-		json_auto_t *spec = make_spec(roles[k]);
+	static const struct {
+		const char *name, *role;
+		int control_planes;
+	} cases[] = { { "control-plane", "control-plane", 1 },
+		      { "control-plane-of-3", "control-plane", 3 },
+		      { "worker", "worker", 1 } };
+
+	for (size_t k = 0; k < ARRAY_SIZE(cases); k++) {
+		json_auto_t *spec = make_spec_among(cases[k].role, cases[k].control_planes);
 		_cleanup_free_ char *path =
-			xasprintf(KC_SOURCE_DIR "/tests/golden/nodespec/%s.json", roles[k]);
+			xasprintf(KC_SOURCE_DIR "/tests/golden/nodespec/%s.json", cases[k].name);
 		_cleanup_free_ char *text = json_dumps(spec, JSON_INDENT(1)), *golden = NULL;
 		struct kc_err err;
 
