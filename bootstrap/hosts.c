@@ -104,13 +104,21 @@ static void add_skew(json_t *facts, int64_t before)
 	json_object_set_new(facts, "skewMs", json_integer(skew));
 }
 
+/* A session that broke off is of no more use: who tries again connects again. */
+static int drop_broken(struct kc_hosts *h, struct kc_host *host, int r)
+{
+	if (host && (r == KC_EAGAIN || r == KC_ETIMEOUT))
+		host_forget(h, host);
+	return r;
+}
+
 static int node_find(void *ctx, const struct kc_task *task, json_t **ret_actual, struct kc_err *err)
 {
 	struct kc_hosts *h = ctx;
 	const json_t *ssh = json_object_get(task->want ? task->want : task->known, "ssh");
 	json_auto_t *envelope = NULL, *actual = NULL;
 	const json_t *plan;
-	struct kc_host *host;
+	struct kc_host *host = NULL;
 	int64_t before;
 	int r;
 
@@ -131,7 +139,7 @@ static int node_find(void *ctx, const struct kc_task *task, json_t **ret_actual,
 	if (r == 0)
 		r = kc_json_arr(actual, "the agent's answer", "plan", &plan, err);
 	if (r < 0)
-		return r;
+		return drop_broken(h, host, r);
 	add_skew(json_object_get(actual, "facts"), before);
 	add_outputs(actual, task);
 	*ret_actual = TAKE(actual);
@@ -174,14 +182,6 @@ static int get_certs(struct kc_hosts *h, struct kc_host *host, const struct kc_t
 	return r;
 }
 
-/* A session that broke off is of no more use: who tries again connects again. */
-static int drop_broken(struct kc_hosts *h, struct kc_host *host, int r)
-{
-	if (host && (r == KC_EAGAIN || r == KC_ETIMEOUT))
-		host_forget(h, host);
-	return r;
-}
-
 static int node_apply(void *ctx, const struct kc_task *task, const json_t *actual,
 		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
@@ -206,7 +206,7 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 		r = host_converge(host, task, "apply", envelope, err);
 	if (r < 0)
 		return drop_broken(h, host, r);
-	*ret_actual = kc_pack("{s:[], s:O}", "plan", "facts", json_object_get(now, "facts"));
+	*ret_actual = kc_pack("{s:[], s:O*}", "plan", "facts", json_object_get(now, "facts"));
 	add_outputs(*ret_actual, task);
 	return 0;
 }
