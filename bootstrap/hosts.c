@@ -182,6 +182,15 @@ static int get_certs(struct kc_hosts *h, struct kc_host *host, const struct kc_t
 	return r;
 }
 
+/* The host hashed its programs just now: the next call need not do so again. */
+static void hand_on_stats(json_t *envelope, const json_t *answer)
+{
+	json_t *stats = json_object_get(answer, "stats");
+
+	if (stats)
+		json_object_set(envelope, "stats", stats);
+}
+
 static int node_apply(void *ctx, const struct kc_task *task, const json_t *actual,
 		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
@@ -193,9 +202,13 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 	r = host_open(h, task, json_object_get(task->want, "ssh"), &host, err);
 	if (r == 0)
 		r = make_envelope(h, task, &envelope, err);
+	if (r == 0)
+		hand_on_stats(envelope, actual);
 	/* The plan may have been made before the host or the secrets existed. */
 	if (r == 0)
 		r = host_call(host, task, "plan", envelope, &now, err);
+	if (r == 0)
+		hand_on_stats(envelope, now);
 	if (r == 0)
 		r = judge_checks(now, err);
 	if (r == 0)
@@ -237,7 +250,7 @@ static int node_remove(void *ctx, const struct kc_task *task, const json_t *actu
 }
 
 /* What a host looks like at the moment; it would change the record in every run. */
-static const char *const news[] = { "agent", "blobs", "checks", "facts", "format", NULL };
+static const char *const news[] = { "agent", "blobs", "checks", "facts", "format", "stats", NULL };
 
 static const struct kc_kind node_kind = {
 	.name = "node",

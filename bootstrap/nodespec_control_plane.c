@@ -75,6 +75,8 @@ static void etcd(struct spec *s)
 			    .inputs = kc_pack("[s, s, s, s]", "blob/etcd", "file/etcd-ca.crt",
 					      "cert/etcd-server", "cert/etcd-peer"),
 			    .after = kc_pack("[s]", "dir/var/lib/etcd"),
+			    /* cheaper than asking systemd again and again; so below */
+			    .probe = kc_pack("{s:s}", "tcp", "127.0.0.1:2381"),
 		    });
 }
 
@@ -222,6 +224,7 @@ static void apiserver(struct spec *s)
 					   "cert/front-proxy-client", "cert/apiserver-etcd-client"),
 			 .after = kc_pack("[s, s, s]", "unit/etcd", "link/kube-apiserver",
 					  "dir/var/log/kubernetes"),
+			 .probe = kc_pack("{s:s}", "tcp", "127.0.0.1:6443"),
 		 });
 }
 

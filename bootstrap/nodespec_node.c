@@ -159,6 +159,7 @@ static void containerd(struct spec *s)
 					   "file/cni.template", "blob/containerd",
 					   "blob/containerd-shim-runc-v2", "blob/runc"),
 			 .after = kc_pack("[s]", "module/overlay"),
+			 .probe = kc_pack("{s:s}", "unix", "/run/containerd/containerd.sock"),
 		 });
 }
 
@@ -288,10 +289,11 @@ static json_t *proxy_config(const struct spec *s)
 {
 	const json_t *pods = kc_json_at(s->env->cluster, "spec.networking.podCIDRs");
 
-	return kc_pack("{s:s, s:s, s:s, s:{s:s}, s:O, s:s, s:s, s:o}", "apiVersion",
+	/* Not a second between two syncs: nftables mode only writes what changed. */
+	return kc_pack("{s:s, s:s, s:s, s:{s:s}, s:{s:s}, s:O, s:s, s:s, s:o}", "apiVersion",
 		       "kubeproxy.config.k8s.io/v1alpha1", "kind", "KubeProxyConfiguration", "mode",
-		       "nftables", "clientConnection", "kubeconfig",
-		       "/etc/kubernetes/kube-proxy.kubeconfig", "clusterCIDR",
+		       "nftables", "nftables", "minSyncPeriod", "100ms", "clientConnection",
+		       "kubeconfig", "/etc/kubernetes/kube-proxy.kubeconfig", "clusterCIDR",
 		       json_array_get(pods, 0), "healthzBindAddress", "0.0.0.0:10256",
 		       "metricsBindAddress", "127.0.0.1:10249", "conntrack", fact("conntrack"));
 }

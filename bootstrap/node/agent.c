@@ -67,6 +67,8 @@ int kc_agent_init(struct kc_agent *a, json_t *envelope, bool writable, struct kc
 	identity = xasprintf("%s %s", a->uid, kc_json_get_str(a->facts, "machineId", ""));
 	r = kc_host_init(&a->host, identity, err);
 	a->host_open = true;
+	if (r == 0)
+		kc_host_recall(&a->host, json_object_get(envelope, "stats"));
 	return r;
 }
 
@@ -209,6 +211,7 @@ int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err)
 			    kc_node_checks(kc_json_at(a->envelope, "spec.checks"), a->facts,
 					   a->uid));
 	json_object_set_new(*ret, "blobs", missing_blobs(a, list));
+	json_object_set_new(*ret, "stats", kc_host_stats(&a->host));
 	json_object_set_new(*ret, "plan", json_deep_copy(list));
 	return 0;
 }

@@ -260,6 +260,27 @@ static void learn(struct kc_node_host *h, const char *path, const struct stat *s
 	pthread_mutex_unlock(&h->lock);
 }
 
+json_t *kc_host_stats(struct kc_node_host *h)
+{
+	json_t *v;
+
+	pthread_mutex_lock(&h->lock);
+	v = json_deep_copy(h->stats);
+	pthread_mutex_unlock(&h->lock);
+	return v;
+}
+
+void kc_host_recall(struct kc_node_host *h, const json_t *stats)
+{
+	pthread_mutex_lock(&h->lock);
+	if (json_is_object(stats) &&
+	    streq(kc_json_get_str(stats, "boot", ""), kc_json_get_str(h->stats, "boot", "?"))) {
+		json_object_update(h->stats, (json_t *)stats);
+		h->stats_dirty = true;
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
 void kc_host_learn(struct kc_node_host *h, const char *path, const char *sha256)
 {
 	struct stat st;

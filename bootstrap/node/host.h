@@ -70,6 +70,9 @@ int kc_host_write(const char *path, const void *data, size_t len, mode_t mode, s
 /* SHA-256 of a file by the stat cache, hashing it when size, times or inode changed. */
 int kc_host_hash(struct kc_node_host *h, const char *path, const struct stat *st,
 		 char out[KC_SHA256_HEX], struct kc_err *err);
+/* What the cache knows, for a later process of this run; and such a process' start with it. */
+json_t *kc_host_stats(struct kc_node_host *h);
+void kc_host_recall(struct kc_node_host *h, const json_t *stats);
 /* Tell the cache what path (just written) is. */
 void kc_host_learn(struct kc_node_host *h, const char *path, const char *sha256);
 

@@ -7,7 +7,8 @@
  *
  *   facts              -> {"format", "agent": {version, protocol}, "facts": {…}}  (facts.h)
  *   plan   < envelope  -> {"format", "agent", "facts", "checks": [{id, ok, why, fix}],
- *                          "blobs": [sha256, …] missing here, "plan": [child entries]}
+ *                          "blobs": [sha256, …] missing here, "plan": [child entries],
+ *                          "stats": hashes of files, for the next envelope}
  *   csr    < envelope  -> {"format", "csrs": {task id: PEM}}   makes keys; only what needs issuing
  *   recv   < frames    -> {"format", "received": N}            blobs, see below
  *   apply  < envelope  -> JSON lines: events, then {"result": {…}} or {"error": text, "code": N}
@@ -24,6 +25,9 @@
  *    "node": {"name": "w1", "addresses": ["192.0.2.12"], "role": "worker", "taints": [ … ], …},
  *    "spec": {"format": 1, "checks": [ … ], "tasks": [ … ]}    the NodeSpec: equal for all nodes of
  *                                                              a group; reset needs none
+ *    "stats": {…},                         as a plan on this host answered in this run: what was
+ *                                          hashed then and has the same size, times and inode now
+ *                                          is not hashed again; optional
  *    "secrets": {"pki/ca.crt": "PEM"},     null: not generated yet (a preview)
  *    "certs": {"cert/kubelet": "PEM"}}     apply only: issued for this node's CSRs
  *

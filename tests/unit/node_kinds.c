@@ -240,6 +240,37 @@ static void link_initial_is_the_owners(void **state)
 	assert_string_equal(kc_json_get_str(b, "target", ""), "two");
 }
 
+/* What one call hashed the next one need not, in this boot and while the file is the same. */
+static void hashes_are_handed_on(void **state)
+{
+	_cleanup_free_ char *path = at("program");
+	json_auto_t *stats = NULL, *old = NULL;
+	char hex[KC_SHA256_HEX], lie[KC_SHA256_HEX];
+	struct stat st;
+
+	memset(lie, 'a', sizeof(lie) - 1);
+	lie[sizeof(lie) - 1] = '\0';
+	assert_int_equal(kc_file_write(path, "x", 1, 0755, NULL), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(kc_host_hash(&host, path, &st, hex, NULL), 0);
+	stats = kc_host_stats(&host);
+	json_object_set_new(json_object_get(stats, path), "sha256", json_string(lie));
+	old = json_deep_copy(stats);
+	json_object_set_new(old, "boot", json_string("another"));
+	kc_host_done(&host);
+	open_host();
+	kc_host_recall(&host, old);
+	assert_int_equal(kc_host_hash(&host, path, &st, hex, NULL), 0);
+	assert_string_not_equal(hex, lie);
+	kc_host_recall(&host, stats);
+	assert_int_equal(kc_host_hash(&host, path, &st, hex, NULL), 0);
+	assert_string_equal(hex, lie); /* not hashed: what was handed on was believed */
+	assert_int_equal(kc_file_write(path, "yy", 2, 0755, NULL), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(kc_host_hash(&host, path, &st, hex, NULL), 0);
+	assert_string_not_equal(hex, lie);
+}
+
 static void sysctl_remembers(void **state)
 {
 	_cleanup_free_ char *dir = at("net"), *path = at("net/x");
@@ -369,10 +400,18 @@ static void probes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(file_comes_and_goes), T(file_before_ours), T(secret_is_never_shown),
-		T(blob_by_content),	T(stat_cache),	     T(link_initial_is_the_owners),
-		T(sysctl_remembers),	T(sysctl_at_least),  T(cert_life),
-		T(checks_say_why),	T(probes),
+		T(file_comes_and_goes),
+		T(file_before_ours),
+		T(secret_is_never_shown),
+		T(blob_by_content),
+		T(stat_cache),
+		T(link_initial_is_the_owners),
+		T(hashes_are_handed_on),
+		T(sysctl_remembers),
+		T(sysctl_at_least),
+		T(cert_life),
+		T(checks_say_why),
+		T(probes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
