@@ -24,11 +24,6 @@ void kc_addr_format(const struct kc_addr *a, char out[KC_ADDR_STRLEN])
 	inet_ntop(a->family, a->bytes, out, KC_ADDR_STRLEN);
 }
 
-bool kc_addr_equal(const struct kc_addr *a, const struct kc_addr *b)
-{
-	return a->family == b->family && memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0;
-}
-
 static int bits_of(const struct kc_addr *a)
 {
 	return a->family == AF_INET ? 32 : 128;

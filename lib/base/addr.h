@@ -19,7 +19,6 @@ struct kc_cidr {
 
 bool kc_addr_parse(const char *s, struct kc_addr *ret);
 void kc_addr_format(const struct kc_addr *a, char out[KC_ADDR_STRLEN]);
-bool kc_addr_equal(const struct kc_addr *a, const struct kc_addr *b);
 
 /* "10.244.0.0/16"; set host bits are refused (false), as Kubernetes does. */
 bool kc_cidr_parse(const char *s, struct kc_cidr *ret);

@@ -47,14 +47,3 @@ void kc_time_format(time_t t, char out[21])
 	gmtime_r(&t, &tm);
 	strftime(out, 21, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
-
-bool kc_time_parse(const char *s, time_t *ret)
-{
-	struct tm tm = { 0 };
-	const char *end = strptime(s, "%Y-%m-%dT%H:%M:%SZ", &tm);
-
-	if (!end || *end)
-		return false;
-	*ret = timegm(&tm);
-	return true;
-}

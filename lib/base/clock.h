@@ -14,7 +14,5 @@ void kc_sleep_ms(int64_t ms); /* sleeps on through signals */
 
 /* RFC 3339 UTC with seconds, "2026-11-23T15:41:12Z"; out holds 21 bytes. */
 void kc_time_format(time_t t, char out[21]);
-/* The opposite; false if malformed. */
-bool kc_time_parse(const char *s, time_t *ret);
 
 #endif

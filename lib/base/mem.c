@@ -74,23 +74,6 @@ void kc_free_wiped(char *s)
 	free(s);
 }
 
-void kc_secret_set(struct kc_secret *s, const void *data, size_t len)
-{
-	unsigned char *copy = xmemdup(data, len);
-
-	kc_secret_done(s);
-	s->data = copy;
-	s->len = len;
-}
-
-void kc_secret_done(struct kc_secret *s)
-{
-	kc_wipe(s->data, s->len);
-	free(s->data);
-	s->data = NULL;
-	s->len = 0;
-}
-
 void kc_closep(int *fd)
 {
 	if (*fd >= 0)

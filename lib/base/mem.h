@@ -61,15 +61,6 @@ static inline void kc_free_wipedp(char **p)
 #define _cleanup_free_	_cleanup_(kc_freep)
 #define _cleanup_wiped_ _cleanup_(kc_free_wipedp)
 
-/* Key material. It has no printer on purpose; wiped when freed. */
-struct kc_secret {
-	unsigned char *data;
-	size_t len;
-};
-void kc_secret_set(struct kc_secret *s, const void *data, size_t len);
-void kc_secret_done(struct kc_secret *s);
-#define _cleanup_secret_ _cleanup_(kc_secret_done)
-
 /* Close and set to -1; for _cleanup_close_ int fd = -1. */
 void kc_closep(int *fd);
 #define _cleanup_close_ _cleanup_(kc_closep)
