@@ -209,41 +209,9 @@ const char *kc_bundle_arch(const struct kc_bundle *b)
 	return kc_json_get_str(b->json, "arch", "");
 }
 
-const char *kc_bundle_dir(const struct kc_bundle *b)
-{
-	return b->dir;
-}
-
-const json_t *kc_bundle_file(const struct kc_bundle *b, const char *component, const char *path)
-{
-	const json_t *c, *blob;
-	size_t i, k;
-
-	json_array_foreach(json_object_get(b->json, "components"), i, c) {
-		if (!streq(kc_json_get_str(c, "name", ""), component))
-			continue;
-		json_array_foreach(json_object_get(c, "blobs"), k, blob)
-			if (streq(kc_json_get_str(blob, "path", ""), path))
-				return blob;
-	}
-	return NULL;
-}
-
 const json_t *kc_bundle_image(const struct kc_bundle *b, const char *name)
 {
 	return json_object_get(json_object_get(b->json, "images"), name);
-}
-
-int kc_bundle_image_ref(const struct kc_bundle *b, const char *name, char **ret, struct kc_err *err)
-{
-	const json_t *image = kc_bundle_image(b, name);
-
-	if (!image)
-		return kc_fail(err, KC_ENOTFOUND, "the bundle in %s has no image \"%s\"", b->dir,
-			       name);
-	*ret = xasprintf("%s@%s", kc_json_get_str(image, "ref", ""),
-			 kc_json_get_str(image, "digest", ""));
-	return 0;
 }
 
 struct search {

@@ -43,14 +43,8 @@ KC_DEFINE_CLEANUP(struct kc_bundle *, kc_bundle_close)
 const json_t *kc_bundle_json(const struct kc_bundle *b);  /* the whole bundle.json */
 const char *kc_bundle_version(const struct kc_bundle *b); /* of Kubernetes: "1.37.2" */
 const char *kc_bundle_arch(const struct kc_bundle *b);	  /* "amd64" */
-const char *kc_bundle_dir(const struct kc_bundle *b);
-/* The blob entry of a component's file ("kubernetes", "kube"), or NULL. */
-const json_t *kc_bundle_file(const struct kc_bundle *b, const char *component, const char *path);
 /* The entry of an image ("coredns"), or NULL: not in this bundle. */
 const json_t *kc_bundle_image(const struct kc_bundle *b, const char *name);
-/* "kubecdn.io/coredns:1.14.6@sha256:…" for manifests that say bundle:coredns. Owned. */
-int kc_bundle_image_ref(const struct kc_bundle *b, const char *name, char **ret,
-			struct kc_err *err);
 /* Where the blob of this hash (of the compressed bytes) lies, of the right size. Owned. */
 int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_path,
 		   struct kc_err *err);
