@@ -8,7 +8,6 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 
@@ -200,63 +199,4 @@ int kc_zstd_decompress(int in, const char *what, uint64_t max, kc_zstd_sink *sin
 		r = unpack_feed(&u, buf, n, err);
 	}
 	return r < 0 ? r : unpack_end(&u, ret_size, err);
-}
-
-static int sink_fd(void *cookie, const void *data, size_t len, struct kc_err *err)
-{
-	return kc_write_all(*(int *)cookie, data, len, err);
-}
-
-int kc_zstd_decompress_fd(int in, int out, const char *what, uint64_t max, uint64_t *ret_size,
-			  struct kc_err *err)
-{
-	return kc_zstd_decompress(in, what, max, sink_fd, &out, ret_size, err);
-}
-
-int kc_zstd_pack(const void *data, size_t len, int level, void **ret, size_t *ret_len,
-		 struct kc_err *err)
-{
-	_cleanup_(ZSTD_freeCCtxp) ZSTD_CCtx *c = NULL;
-	_cleanup_free_ void *out = NULL;
-	size_t cap = ZSTD_compressBound(len), n;
-	int r;
-
-	r = compressor(level, len, &c, err);
-	if (r < 0)
-		return r;
-	out = xmalloc(cap);
-	n = ZSTD_compress2(c, out, cap, data, len);
-	if (ZSTD_isError(n))
-		return kc_fail(err, KC_EFAIL, "zstd: %s", ZSTD_getErrorName(n));
-	*ret = TAKE(out);
-	*ret_len = n;
-	return 0;
-}
-
-static int sink_buf(void *cookie, const void *data, size_t len, struct kc_err *err)
-{
-	return kc_buf_add(cookie, data, len, err);
-}
-
-int kc_zstd_unpack(const void *data, size_t len, const char *what, size_t max, char **ret,
-		   size_t *ret_len, struct kc_err *err)
-{
-	_cleanup_buf_ struct kc_buf out = { .max = max + 1 };
-	_cleanup_(unpack_done) struct unpack u = {
-		.what = what, .max = max, .sink = sink_buf, .cookie = &out
-	};
-	uint64_t size;
-	int r;
-
-	r = unpack_init(&u, err);
-	if (r == 0)
-		r = unpack_feed(&u, data, len, err);
-	if (r == 0)
-		r = unpack_end(&u, &size, err);
-	if (r < 0)
-		return r;
-	if (ret_len)
-		*ret_len = out.len;
-	*ret = kc_buf_steal(&out);
-	return 0;
 }

@@ -1,7 +1,7 @@
 /*
- * Zstandard, streaming, for the bundle's blobs and small values.
+ * Zstandard, streaming, for the bundle's blobs.
  *
- *	file --kc_zstd_compress_file--> file.zst --kc_zstd_decompress_fd--> fd or sink
+ *	file --kc_zstd_compress_file--> file.zst --kc_zstd_decompress--> sink
  *
  * Compression is deterministic: the same input, level and library give the
  * same bytes whatever the number of processors. Decompression never trusts its
@@ -37,14 +37,5 @@ typedef int kc_zstd_sink(void *cookie, const void *data, size_t len, struct kc_e
  */
 int kc_zstd_decompress(int in, const char *what, uint64_t max, kc_zstd_sink *sink, void *cookie,
 		       uint64_t *ret_size, struct kc_err *err);
-/* The same, written to a file descriptor. */
-int kc_zstd_decompress_fd(int in, int out, const char *what, uint64_t max, uint64_t *ret_size,
-			  struct kc_err *err);
-
-/* Small things in memory. Owned results; the decompressed one has a NUL behind its end. */
-int kc_zstd_pack(const void *data, size_t len, int level, void **ret, size_t *ret_len,
-		 struct kc_err *err);
-int kc_zstd_unpack(const void *data, size_t len, const char *what, size_t max, char **ret,
-		   size_t *ret_len, struct kc_err *err);
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/zstd.h"
@@ -56,24 +57,43 @@ static char *compress(const void *data, size_t n, int level, size_t *ret_len)
 	return out;
 }
 
+static int to_buf(void *cookie, const void *data, size_t len, struct kc_err *err)
+{
+	return kc_buf_add(cookie, data, len, err);
+}
+
+/* Decompress what stands in memory; *ret stays as it is on failure. */
+static int unpack(const void *data, size_t n, const char *what, size_t max, char **ret,
+		  size_t *ret_len, struct kc_err *err)
+{
+	_cleanup_free_ char *path = in_dir("stream");
+	_cleanup_buf_ struct kc_buf out = { 0 };
+	_cleanup_close_ int fd = -1;
+	uint64_t size = 0;
+	int r;
+
+	assert_int_equal(kc_file_write(path, data, n, 0600, NULL), 0);
+	fd = open(path, O_RDONLY);
+	r = kc_zstd_decompress(fd, what, max, to_buf, &out, &size, err);
+	if (r < 0)
+		return r;
+	assert_int_equal(size, out.len);
+	*ret_len = out.len;
+	*ret = kc_buf_steal(&out);
+	return 0;
+}
+
 static void test_round_trip(void **state)
 {
 	/* Around the library's buffer size: nothing is lost or waited for at its edges. */
 	static const size_t sizes[] = { 0, 1, 131071, 131072, 131073, 262144, 3000000 };
-	_cleanup_free_ char *packed = in_dir("packed"), *out = in_dir("out");
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		_cleanup_free_ char *data = sample(sizes[i]), *zst = NULL, *back = NULL;
-		_cleanup_close_ int in = -1, fd = -1;
 		size_t len, back_len;
-		uint64_t size = 0;
 
 		zst = compress(data, sizes[i], 3, &len);
-		in = open(packed, O_RDONLY);
-		fd = open(out, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-		assert_int_equal(kc_zstd_decompress_fd(in, fd, "it", sizes[i], &size, NULL), 0);
-		assert_int_equal(size, sizes[i]);
-		assert_int_equal(kc_file_read(out, 4 << 20, &back, &back_len, NULL), 0);
+		assert_int_equal(unpack(zst, len, "it", sizes[i], &back, &back_len, NULL), 0);
 		assert_int_equal(back_len, sizes[i]);
 		assert_memory_equal(back, data, sizes[i]);
 	}
@@ -97,7 +117,7 @@ static void unpack_fails(const void *data, size_t len, size_t max, const char *w
 	struct kc_err err = { 0 };
 	size_t n;
 
-	assert_int_equal(kc_zstd_unpack(data, len, "thing.zst", max, &out, &n, &err), KC_EINVAL);
+	assert_int_equal(unpack(data, len, "thing.zst", max, &out, &n, &err), KC_EINVAL);
 	if (!strstr(err.msg, why))
 		fail_msg("\"%s\" is not in \"%s\"", why, err.msg);
 	assert_non_null(strstr(err.msg, "thing.zst"));
@@ -140,7 +160,7 @@ static void test_bomb(void **state)
 	assert_true(len < n / 1000);
 	unpack_fails(zst, len, n - 1, "more than");
 	unpack_fails(zst, len, 0, "more than");
-	assert_int_equal(kc_zstd_unpack(zst, len, "it", n, &out, &got, NULL), 0);
+	assert_int_equal(unpack(zst, len, "it", n, &out, &got, NULL), 0);
 	assert_int_equal(got, n);
 }
 
@@ -153,28 +173,33 @@ static void test_window(void **state)
 
 	unpack_fails(frame, sizeof(frame), 1 << 20, "not a good zstd stream");
 	frame[5] = (KC_ZSTD_WINDOW_LOG - 10) << 3;
-	assert_int_equal(kc_zstd_unpack(frame, sizeof(frame), "it", 10, &out, &len, NULL), 0);
+	assert_int_equal(unpack(frame, sizeof(frame), "it", 10, &out, &len, NULL), 0);
 	assert_int_equal(len, 0);
 }
 
-static void test_memory(void **state)
+/* Two frames are one stream. */
+static void test_frames(void **state)
 {
-	_cleanup_free_ char *out = NULL;
-	_cleanup_free_ void *zst = NULL;
-	_cleanup_free_ char *two = NULL;
-	struct kc_err err;
+	_cleanup_free_ char *out = NULL, *zst = NULL, *two = NULL;
 	size_t len, n;
 
-	assert_int_equal(kc_zstd_pack("hello", 5, 19, &zst, &len, NULL), 0);
-	/* Two frames are one stream. */
+	zst = compress("hello", 5, 19, &len);
 	two = xmalloc(2 * len);
 	memcpy(two, zst, len);
 	memcpy(two + len, zst, len);
-	assert_int_equal(kc_zstd_unpack(two, 2 * len, "it", 10, &out, &n, NULL), 0);
+	assert_int_equal(unpack(two, 2 * len, "it", 10, &out, &n, NULL), 0);
 	assert_int_equal(n, 10);
 	assert_string_equal(out, "hellohello");
 	unpack_fails(two, 2 * len, 9, "more than");
-	assert_int_equal(kc_zstd_pack("hello", 5, 20, &zst, &len, &err), KC_EINVAL);
+}
+
+static void test_level(void **state)
+{
+	_cleanup_free_ char *plain = in_dir("plain"), *out = in_dir("out-of-level");
+
+	assert_int_equal(kc_file_write(plain, "data", 4, 0600, NULL), 0);
+	assert_int_equal(kc_zstd_compress_file(plain, out, 20, NULL, NULL), KC_EINVAL);
+	assert_false(kc_exists(out));
 }
 
 static int stop(void *cookie, const void *data, size_t len, struct kc_err *err)
@@ -224,8 +249,9 @@ int main(void)
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_same_bytes_twice),
 		cmocka_unit_test(test_cut_short),  cmocka_unit_test(test_changed),
 		cmocka_unit_test(test_bomb),	   cmocka_unit_test(test_window),
-		cmocka_unit_test(test_memory),	   cmocka_unit_test(test_sink_stops),
-		cmocka_unit_test(test_no_file),	   cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_frames),	   cmocka_unit_test(test_level),
+		cmocka_unit_test(test_sink_stops), cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_cancel),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
