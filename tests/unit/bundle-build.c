@@ -12,8 +12,8 @@
 
 #include "bootstrap/bundle/internal.h"
 #include "lib/base/file.h"
+#include "lib/base/proc.h"
 #include "lib/base/str.h"
-#include "lib/codec/archive.h"
 #include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
 
@@ -89,15 +89,25 @@ static void parts_done(struct kc_parts *p)
 	free(p->go_version);
 }
 
-/* What an image's tar has, by name. */
-static int collect(void *cookie, const char *name, mode_t mode, const void *data, size_t len,
-		   const char *target, struct kc_err *err)
+/* What an image's tar has, by name: the text of what is small. */
+static void unpack(const char *tar, json_t *files)
 {
-	if (S_ISREG(mode) && data)
-		json_object_set_new(cookie, name, json_stringn(data, len));
-	else if (S_ISREG(mode))
-		json_object_set_new(cookie, name, json_null());
-	return 0;
+	_cleanup_free_ char *to = xasprintf("%s/unpacked", home), *list = NULL;
+	char *save = NULL;
+
+	assert_int_equal(kc_mkdir_p(to, 0700, NULL), 0);
+	assert_int_equal(kc_runl(&list, NULL, "tar", "-xvf", tar, "-C", to, NULL), 0);
+	for (char *s = strtok_r(list, "\n", &save); s; s = strtok_r(NULL, "\n", &save)) {
+		_cleanup_free_ char *path = xasprintf("%s/%s", to, s), *text = NULL;
+		size_t len;
+
+		if (kc_endswith(s, "/"))
+			continue;
+		if (kc_file_read(path, 1 << 16, &text, &len, NULL) == 0)
+			json_object_set_new(files, s, json_stringn(text, len));
+		else
+			json_object_set_new(files, s, json_null());
+	}
 }
 
 static json_t *blob_json(const json_t *files, const json_t *descriptor)
@@ -138,7 +148,7 @@ static void test_pause_image(void **state)
 	assert_int_equal(kc_part_pause(&p, &dir, NULL), 0);
 	assert_int_equal(kc_image_write(&p, image, dir, tar, entry, NULL), 0);
 	assert_int_equal(kc_sha256_file(tar, sha[0], NULL, NULL), 0);
-	assert_int_equal(kc_archive_walk(tar, NULL, 1 << 16, collect, files, NULL), 0);
+	unpack(tar, files);
 	assert_int_equal(kc_part_pause(&q, &dir2, NULL), 0);
 	assert_int_equal(kc_image_write(&q, image, dir2, tar, again, NULL), 0);
 	assert_int_equal(kc_sha256_file(tar, sha[1], NULL, NULL), 0);
