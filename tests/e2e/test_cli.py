@@ -238,12 +238,6 @@ def test_the_name_of_a_manifest_on_standard_input(run):
     assert json.loads(r.stdout)["result"]["cluster"] == "piped"
 
 
-def test_too_short_a_timeout(preview):
-    r = preview("--timeout", "1ms", "--progress", "off")
-    assert r.returncode == 1
-    assert "--timeout has passed" in r.stderr and r.stderr.count("\n") == 1
-
-
 def test_where_the_state_is(run, tmp_path):
     """--state, then KUBECDN_STATE, then XDG_STATE_HOME, then HOME."""
     home, places = tmp_path / "home", {}
