@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "lib/base/file.h"
 #include "lib/base/str.h"
 
 KC_DEFINE_CLEANUP(struct archive_entry *, archive_entry_free)
