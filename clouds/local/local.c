@@ -59,16 +59,6 @@ static json_t *ref(const char *id, const char *output)
 	return kc_pack("{s:s}", "$ref", text);
 }
 
-static json_t *copy_or(const json_t *o, const char *key, json_t *fallback)
-{
-	const json_t *v = json_object_get(o, key);
-
-	if (!v || json_is_null(v))
-		return fallback;
-	json_decref(fallback);
-	return json_deep_copy(v);
-}
-
 static json_t *node_of(const json_t *group, const char *id, const char *name)
 {
 	json_t *ssh = kc_pack("{s:o, s:s, s:i, s:o, s:o, s:s}", "host", ref(id, "address"), "user",
@@ -78,9 +68,9 @@ static json_t *node_of(const json_t *group, const char *id, const char *name)
 	return kc_pack("{s:s, s:s, s:s, s:[o], s:o, s:o, s:o, s:[s], s:s}", "name", name, "role",
 		       kc_json_get_str(group, "role", "worker"), "group",
 		       kc_json_get_str(group, "name", "workers"), "addresses", ref(id, "address"),
-		       "labels", copy_or(group, "labels", json_object()), "taints",
-		       copy_or(group, "taints", json_array()), "ssh", ssh, "after", id, "within",
-		       id);
+		       "labels", kc_json_copy_or(group, "labels", json_object()), "taints",
+		       kc_json_copy_or(group, "taints", json_array()), "ssh", ssh, "after", id,
+		       "within", id);
 }
 
 /* cp1…, w1… over all groups of a role, in the manifest's order. */

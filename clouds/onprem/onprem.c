@@ -35,17 +35,6 @@ static json_t *ssh_of(const json_t *host, const char *first_address)
 	return ret;
 }
 
-/* A copy of o[key], or of the fallback, which is consumed. */
-static json_t *copy_or(const json_t *o, const char *key, json_t *fallback)
-{
-	const json_t *v = json_object_get(o, key);
-
-	if (!v || json_is_null(v))
-		return fallback;
-	json_decref(fallback);
-	return json_deep_copy(v);
-}
-
 static int node_of(const json_t *host, json_t **ret, struct kc_err *err)
 {
 	const char *name, *role = kc_json_get_str(host, "role", "worker");
@@ -64,8 +53,8 @@ static int node_of(const json_t *host, json_t **ret, struct kc_err *err)
 	*ret = kc_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:[]}", "name", name, "role", role,
 		       "group", streq(role, "control-plane") ? "control-plane" : "workers",
 		       "addresses", json_deep_copy(addresses), "labels",
-		       copy_or(host, "labels", json_object()), "taints",
-		       copy_or(host, "taints", json_array()), "ssh",
+		       kc_json_copy_or(host, "labels", json_object()), "taints",
+		       kc_json_copy_or(host, "taints", json_array()), "ssh",
 		       ssh_of(host, json_string_value(json_array_get(addresses, 0))), "after");
 	return 0;
 }

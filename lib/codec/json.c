@@ -121,6 +121,16 @@ json_t *kc_pack(const char *fmt, ...)
 	return v;
 }
 
+json_t *kc_json_copy_or(const json_t *o, const char *key, json_t *fallback)
+{
+	const json_t *v = json_object_get(o, key);
+
+	if (!v || json_is_null(v))
+		return fallback;
+	json_decref(fallback);
+	return json_deep_copy(v);
+}
+
 bool kc_json_has_str(const json_t *array, const char *s)
 {
 	const json_t *v;

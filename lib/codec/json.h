@@ -33,6 +33,8 @@ int64_t kc_json_get_int(const json_t *o, const char *key, int64_t fallback);
 bool kc_json_get_bool(const json_t *o, const char *key, bool fallback);
 /* o["a"]["b"]["c"] for path "a.b.c"; NULL if a step is missing. Borrowed. */
 json_t *kc_json_at(const json_t *o, const char *path);
+/* A deep copy of the member, or the fallback if it is absent or null. Takes the fallback. */
+json_t *kc_json_copy_or(const json_t *o, const char *key, json_t *fallback);
 /* json_pack that aborts instead of returning NULL: for values the program itself makes. */
 json_t *kc_pack(const char *fmt, ...);
 bool kc_json_has_str(const json_t *array, const char *s);
