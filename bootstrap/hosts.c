@@ -4,6 +4,7 @@
 
 #include "bootstrap/hosts_priv.h"
 #include "bootstrap/node/protocol.h"
+#include "bootstrap/preflight.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
@@ -146,21 +147,13 @@ static int node_find(void *ctx, const struct kc_task *task, json_t **ret_actual,
 	return 0;
 }
 
-/* All failing checks of a host in one error, each with its fix. */
-static int judge_checks(const json_t *actual, struct kc_err *err)
+/* All failing checks of a host in one error, each with its fix: one line, for progress shows it. */
+static int judge_checks(const struct kc_task *task, const json_t *actual, struct kc_err *err)
 {
 	_cleanup_buf_ struct kc_buf text = { 0 };
-	const json_t *check;
-	size_t i, failed = 0;
 
-	json_array_foreach(json_object_get(actual, "checks"), i, check) {
-		if (kc_json_get_bool(check, "ok", true))
-			continue;
-		kc_buf_printf(&text, "%s%s: %s; %s", failed++ ? "; and " : "",
-			      kc_json_get_str(check, "id", "?"), kc_json_get_str(check, "why", "?"),
-			      kc_json_get_str(check, "fix", ""));
-	}
-	return failed ? kc_fail(err, KC_EINVAL, "%s", kc_buf_get(&text)) : 0;
+	kc_preflight_checks(task->id + strlen("node/"), actual, "; and ", &text);
+	return text.len ? kc_fail(err, KC_EINVAL, "%s", kc_buf_get(&text)) : 0;
 }
 
 static int get_certs(struct kc_hosts *h, struct kc_host *host, const struct kc_task *task,
@@ -210,7 +203,7 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 	if (r == 0)
 		hand_on_stats(envelope, now);
 	if (r == 0)
-		r = judge_checks(now, err);
+		r = judge_checks(task, now, err);
 	if (r == 0)
 		r = get_certs(h, host, task, envelope, err);
 	if (r == 0)

@@ -14,15 +14,17 @@ static void finding(struct kc_buf *out, const char *host, const char *what, cons
 	kc_buf_printf(out, "%s%s: %s; %s", out->len ? "\n" : "", host, what, fix);
 }
 
-static void own_checks(const char *host, const json_t *actual, struct kc_buf *out)
+void kc_preflight_checks(const char *host, const json_t *actual, const char *between,
+			 struct kc_buf *out)
 {
 	const json_t *check;
 	size_t i;
 
 	json_array_foreach(json_object_get(actual, "checks"), i, check)
 		if (!kc_json_get_bool(check, "ok", true))
-			finding(out, host, kc_json_get_str(check, "why", "a check failed"),
-				kc_json_get_str(check, "fix", "see the documentation"));
+			kc_buf_printf(out, "%s%s: %s; %s", out->len ? between : "", host,
+				      kc_json_get_str(check, "why", "a check failed"),
+				      kc_json_get_str(check, "fix", "see the documentation"));
 }
 
 /* Remember host under value in seen; tell when another host has the same. */
@@ -85,7 +87,7 @@ int kc_preflight(const struct kc_plan *plan, const json_t *tasks, struct kc_err 
 			continue;
 		actual = kc_plan_actual(plan, id);
 		facts = json_object_get(actual, "facts");
-		own_checks(id + strlen("node/"), actual, &out);
+		kc_preflight_checks(id + strlen("node/"), actual, "\n", &out);
 		identity(id + strlen("node/"), facts, seen, &out);
 		clock_skew(id + strlen("node/"), facts, &out);
 	}

@@ -5,6 +5,7 @@
 #ifndef KC_BOOTSTRAP_PREFLIGHT_H
 #define KC_BOOTSTRAP_PREFLIGHT_H
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/plan/plan.h"
 
@@ -14,5 +15,10 @@
  * finding (newline-separated), each "host: what; what to do".
  */
 int kc_preflight(const struct kc_plan *plan, const json_t *tasks, struct kc_err *err);
+
+/* Of one host that has answered: its own failing checks as "host: what; what to do", with between
+ * them what is given. */
+void kc_preflight_checks(const char *host, const json_t *actual, const char *between,
+			 struct kc_buf *out);
 
 #endif
