@@ -213,6 +213,7 @@ static int remove_objects(struct session *s, struct kc_err *err)
 			    *identity = xasprintf("%scluster.json", below);
 	json_auto_t *keys = NULL;
 	const json_t *key;
+	uint64_t fence;
 	size_t i;
 	int r;
 
@@ -226,8 +227,9 @@ static int remove_objects(struct session *s, struct kc_err *err)
 		r = kc_store_remove(s->store, identity, NULL, err);
 	if (r < 0)
 		return r;
+	fence = kc_lock_fence(s->lock);
 	kc_lock_release(TAKE(s->lock));
-	return kc_store_remove(s->store, lock, NULL, err);
+	return session_remove_lock(s->store, lock, fence, err);
 }
 
 static int preview_nothing(struct session *s, struct kc_err *err)

@@ -1,0 +1,1 @@
+kc_test(session SOURCES ${KC_TEST_DIR}/session.c DEPS bootstrap)
