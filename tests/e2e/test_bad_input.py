@@ -493,7 +493,7 @@ def test_only_a_local_name_server(cli, lab, tmp_path, bundle):
 def test_host_of_another_cluster(cli, lab, tmp_path, bundle):
     cli.bundle = bundle
     file = manifest(tmp_path, entries(lab, "taken"))
-    refused_by_host(cli, lab, file, "taken", "elsewhere|another cluster")
+    refused_by_host(cli, lab, file, "taken", "elsewhere", "ffffffffffffffff")
 
 
 def test_same_host_twice_under_two_names(cli, lab, tmp_path, bundle):
@@ -568,7 +568,9 @@ def test_second_operator_is_told_who_and_since_when(cli, lab, tmp_path, bundle):
     try:
         wait_for("the first operator's lock", lambda: held(cli.state), 30, 0.01)
         first.send_signal(signal.SIGSTOP)
+        state = tree_of(cli.state)
         r = cli.run("cluster", "create", "-f", file, "--yes")
+        assert tree_of(cli.state) == state
         assert_refused(
             r,
             f"pid {first.pid}",

@@ -80,14 +80,22 @@ class Story:
         ).strip()
 
     def apply(self, expected):
-        """The preview shows exactly expected ({task: action}); doing it leaves nothing to do."""
+        """The preview shows exactly expected ({task: action}); doing it leaves nothing to do.
+        Returns what it shows inside of hosts; the whole plan is in self.plan."""
         self.write()
-        shown = pending(self.cli.plan("update", "-f", self.file))
+        self.plan = self.cli.plan("update", "-f", self.file)
+        shown = pending(self.plan)
         top = {k: v for k, v in shown.items() if " > " not in k}
         assert top == expected, shown
         self.cli.ok("cluster", "update", "-f", self.file, "--yes")
         assert pending(self.cli.plan("update", "-f", self.file)) == {}
         return {k: v for k, v in shown.items() if " > " in k}
+
+
+def paths_of(plan, task):
+    """The paths of a task's changes."""
+    entry = next(t for t in plan["tasks"] if t["id"] == task)
+    return [c["path"] for c in entry["changes"]]
 
 
 # Of the bundle: every node has it, and nothing is pulled from anywhere.
@@ -392,10 +400,12 @@ def test_exec_and_logs(story, web, node):
 def test_a_label_comes_and_goes(story):
     story.hosts[1]["labels"] = {"kubecdn.io/edge": "yes"}
     story.apply({"kube/node/w1": "update"})
+    assert paths_of(story.plan, "kube/node/w1") == ["labels.kubecdn.io/edge"]
     assert story.get("node", "w1")["metadata"]["labels"]["kubecdn.io/edge"] == "yes"
     story.kubectl("label", "node", "w1", "mine=1")
     del story.hosts[1]["labels"]
     story.apply({"kube/node/w1": "update"})
+    assert paths_of(story.plan, "kube/node/w1") == ["labels.kubecdn.io/edge"]
     labels = story.get("node", "w1")["metadata"]["labels"]
     assert "kubecdn.io/edge" not in labels
     assert labels["mine"] == "1", "a label that a user set was removed"
@@ -416,7 +426,8 @@ def test_a_kubelet_flag_comes_and_goes(story, web):
         "the kubelets' new capacity", lambda: set(capacity().values()) == {"77"}, 60
     )
     del story.spec["kubelet"]
-    story.apply({"node/cp1": "update", "node/w1": "update"})
+    removed = story.apply({"node/cp1": "update", "node/w1": "update"})
+    assert removed == nested
     wait_for("the kubelets' old capacity", lambda: "77" not in capacity().values(), 60)
     assert {p["metadata"]["uid"] for p in story.pods("app=web")} == pods, (
         "pods were replaced"
@@ -439,7 +450,8 @@ def test_a_san_comes_and_goes(story):
     assert nested and all("apiserver" in k for k in nested), nested
     assert "DNS:api.example.org" in sans_of(address, story.folder)
     del story.spec["api"]
-    story.apply({"node/cp1": "update"})
+    removed = story.apply({"node/cp1": "update"})
+    assert removed == nested
     assert "api.example.org" not in sans_of(address, story.folder)
     wait_for("the API", lambda: story.ready_nodes() == {"cp1", "w1"}, 30)
 
@@ -457,7 +469,8 @@ def test_an_endpoint_comes_and_goes(story):
     with socket.create_connection((address, 6443), 5) as raw:
         context.wrap_socket(raw, server_hostname="api.example.net").close()
     del story.spec["api"]
-    story.apply({"node/cp1": "update"})
+    removed = story.apply({"node/cp1": "update"})
+    assert removed == nested
     made = json.loads(story.cli.kubeconfig("story", config).read_text())["clusters"][0]
     assert made["cluster"]["server"] == f"https://{address}:6443"
 
@@ -483,6 +496,9 @@ def test_a_worker_comes_and_goes(story):
     known.write_text(f"{story.lab['cp1'].address} {story.lab['cp1'].host_key}\n")
     story.apply({"node/w2": "create", "kube/node/w2": "create"})
     assert story.ready_nodes() == {"cp1", "w1", "w2"}
+    made = story.get("node", "w2")
+    assert "kubecdn.io/edge" not in made["metadata"]["labels"]
+    assert {a["address"] for a in made["status"]["addresses"]} >= {w2.address}
     story.hosts.pop()
     story.apply({"node/w2": "delete", "kube/node/w2": "delete"})
     assert story.ready_nodes() == {"cp1", "w1"}
