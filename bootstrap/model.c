@@ -184,15 +184,18 @@ static int add_node(struct model *m, const json_t *node, struct kc_err *err)
 static void add_kube_node(struct model *m, const json_t *node)
 {
 	json_t *labels = json_object_get(node, "labels");
+	const json_t *pods = kc_json_at(m->env->cluster, "spec.networking.podCIDRs");
 
-	json_array_append_new(m->tasks, kc_pack("{s:o, s:s, s:{s:s, s:s, s:o, s:o}, s:[s, o], s:s}",
-						"id", json_sprintf("kube/node/%s", name_of(node)),
-						"kind", "kube/node", "want", "name", name_of(node),
-						"role", kc_json_get_str(node, "role", ""), "labels",
-						labels ? json_deep_copy(labels) : json_object(),
-						"taints", taints_of(node), "after", "kube/api",
-						json_sprintf("node/%s", name_of(node)), "within",
-						m->first_cp));
+	json_array_append_new(m->tasks,
+			      kc_pack("{s:o, s:s, s:{s:s, s:s, s:o, s:o, s:O}, s:[s, o], "
+				      "s:s}",
+				      "id", json_sprintf("kube/node/%s", name_of(node)), "kind",
+				      "kube/node", "want", "name", name_of(node), "role",
+				      kc_json_get_str(node, "role", ""), "labels",
+				      labels ? json_deep_copy(labels) : json_object(), "taints",
+				      taints_of(node), "podRange", json_array_get(pods, 0), "after",
+				      "kube/api", json_sprintf("node/%s", name_of(node)), "within",
+				      m->first_cp));
 }
 
 /* "Deployment.apps", "Service": how an ApplySet names a kind. */

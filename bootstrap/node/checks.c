@@ -226,7 +226,7 @@ static bool check_units(struct check *c)
 		_cleanup_free_ char *path = xasprintf("%s/%s.service", dirs[i % ARRAY_SIZE(dirs)],
 						      names[i / ARRAY_SIZE(dirs)]);
 
-		if (access(path, F_OK) == 0)
+		if (access(path, F_OK) == 0 && !kc_node_unit_is_ours(path))
 			return no(c, "remove the package it belongs to, or take another host",
 				  "%s is there: kubecdn brings its own %s and leaves other "
 				  "people's alone",

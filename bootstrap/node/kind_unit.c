@@ -164,6 +164,14 @@ static int set_enabled(struct kc_node_host *h, const char *name, const char *con
 	return 0;
 }
 
+bool kc_node_unit_is_ours(const char *path)
+{
+	_cleanup_free_ char *text = NULL;
+
+	return kc_file_read(path, UNIT_MAX, &text, NULL, NULL) == 0 && text &&
+	       strstr(text, TRAILER);
+}
+
 /* The text as the spec gave it: without what we appended. */
 static char *unit_text(const struct kc_node_host *h, const char *name)
 {

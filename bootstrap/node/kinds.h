@@ -46,6 +46,9 @@ int kc_node_need(const struct kc_task *t, const json_t *actual, const char *key,
 int kc_node_mode(const struct kc_task *t, mode_t *ret, struct kc_err *err);
 json_t *kc_node_mode_text(mode_t mode);
 
+/* Did we write this unit file? */
+bool kc_node_unit_is_ours(const char *path);
+
 /* Does this want need the blob file named by want.blob (what is there is not right)? */
 bool kc_node_blob_needed(struct kc_node_host *h, const char *kind, const json_t *want);
 

@@ -29,6 +29,11 @@ const json_t *kube_owned_fields(const json_t *live);
 /* status.c: NULL when the object is ready, else what it waits for. Owned. */
 char *kube_waits_for(const json_t *live);
 
+/* podcidr.c: a block of pod addresses out of range for a Node that has none; *live is renewed. A
+ * range without a free block in its upper half is left to the controller manager. */
+int kube_give_pod_cidr(struct kc_kube *k, const char *name, const char *range, json_t **live,
+		       struct kc_err *err);
+
 /* drain.c: cordon, evict for half a minute, delete the rest. */
 int kube_drain(struct kc_kube *k, const struct kc_task *task, const char *node, struct kc_err *err);
 

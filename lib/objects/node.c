@@ -1,4 +1,4 @@
-/* kube/node: labels and taints of a Node that its kubelet made; and its removal. */
+/* kube/node: labels, taints and pod addresses of a Node that its kubelet made; and its removal. */
 #include <string.h>
 
 #include "lib/base/clock.h"
@@ -10,7 +10,7 @@
 /* Which taints we set, as "key:effect,…": the API keeps taints as one list for everybody. */
 #define TAINTS_NOTE "kubecdn.io/taints"
 
-enum { PATIENCE_MS = 120 * 1000, POLL_MS = 250, CONFLICTS = 10 };
+enum { PATIENCE_MS = 120 * 1000, EAGER_MS = 15 * 1000, CONFLICTS = 10 };
 
 static const char *name_of(const struct kc_task *task)
 {
@@ -108,6 +108,8 @@ static json_t *actual_of(const struct kc_task *task, const json_t *live)
 	const char *role = kc_json_get_str(task->want, "role", "");
 	_cleanup_free_ char *label = xasprintf(ROLE_LABEL "%s", role);
 
+	if (json_object_get(task->want, "podRange")) /* where a block comes from, not which */
+		json_object_set(actual, "podRange", json_object_get(task->want, "podRange"));
 	if (!*role || json_object_get(kc_json_at(live, "metadata.labels"), label))
 		json_object_set_new(actual, "role", json_string(role));
 	return actual;
@@ -143,7 +145,7 @@ static int node_find(void *ctx, const struct kc_task *task, json_t **ret_actual,
 static int wait_for_node(struct kc_kube_ctx *c, const struct kc_task *task, json_t **ret_live,
 			 struct kc_err *err)
 {
-	int64_t deadline = kc_now_ms() + PATIENCE_MS;
+	int64_t began = kc_now_ms(), deadline = began + PATIENCE_MS;
 	json_auto_t *id = identity(task);
 	int r;
 
@@ -156,7 +158,8 @@ static int wait_for_node(struct kc_kube_ctx *c, const struct kc_task *task, json
 				       "node %s did not join within two minutes; look at its "
 				       "kubelet: journalctl -u kubelet",
 				       name_of(task));
-		r = kube_pause(task, POLL_MS, err);
+		/* It joins moments after the API is up, and waits for us to be Ready. */
+		r = kube_pause(task, kc_now_ms() - began < EAGER_MS ? 50 : 250, err);
 		if (r < 0)
 			return r;
 	}
@@ -244,6 +247,7 @@ static int apply_taints(struct kc_kube *k, const struct kc_task *task, json_t **
 static int node_apply(void *ctx, const struct kc_task *task, const json_t *actual,
 		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
+	const char *range = kc_json_get_str(task->want, "podRange", NULL);
 	json_auto_t *live = NULL, *after = NULL;
 	struct kc_kube *k;
 	int r;
@@ -253,6 +257,8 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 	r = wait_for_node(ctx, task, &live, err);
 	if (r == 0)
 		r = kc_kube_ctx_get(ctx, &k, err);
+	if (r == 0 && range)
+		r = kube_give_pod_cidr(k, name_of(task), range, &live, err);
 	if (r == 0)
 		r = apply_labels(ctx, task, live, &after, err);
 	if (r == 0)

@@ -375,9 +375,9 @@ static void test_applyset(void **state)
 
 static json_t *node_want(void)
 {
-	return kc_pack("{s:s, s:s, s:{s:s, s:s}, s:[{s:s, s:s}]}", "name", "w1", "role", "worker",
-		       "labels", "zone", "a", "disk", "ssd", "taints", "key", "edge", "effect",
-		       "NoSchedule");
+	return kc_pack("{s:s, s:s, s:{s:s, s:s}, s:[{s:s, s:s}], s:s}", "name", "w1", "role",
+		       "worker", "labels", "zone", "a", "disk", "ssd", "taints", "key", "edge",
+		       "effect", "NoSchedule", "podRange", "10.244.0.0/16");
 }
 
 static bool stop(const struct kc_task *t)
@@ -430,6 +430,50 @@ static void test_node(void **state)
 		       "edge"));
 	/* Other people's taints stay (not-ready is set by an admission plug-in). */
 	assert_int_equal(json_array_size(kc_json_at(live, "spec.taints")), 2);
+}
+
+static void make_plain_node(const char *name, const char *block)
+{
+	json_auto_t *node = kc_pack("{s:s, s:s, s:{s:s}, s:{}}", "apiVersion", "v1", "kind", "Node",
+				    "metadata", "name", name, "spec");
+	struct kc_err err = { 0 };
+
+	if (block) {
+		json_object_set_new(json_object_get(node, "spec"), "podCIDR", json_string(block));
+		json_object_set_new(json_object_get(node, "spec"), "podCIDRs",
+				    kc_pack("[s]", block));
+	}
+	must(kc_kube_create(kube(), "/api/v1/nodes", node, NULL, &err), &err);
+}
+
+/* After applying want for it, the block of pod addresses that a node has; "" for none. */
+static void has_block(const char *name, const char *range, const char *block)
+{
+	_cleanup_free_ char *path = xasprintf("/api/v1/nodes/%s", name);
+	json_auto_t *want = kc_pack("{s:s, s:s, s:s}", "name", name, "role", "worker", "podRange",
+				    range),
+		    *a = apply(&kc_kube_node, want), *live = NULL;
+	struct kc_err err = { 0 };
+
+	must(kc_kube_get(kube(), path, &live, &err), &err);
+	assert_string_equal(kc_json_get_str(json_object_get(live, "spec"), "podCIDR", ""), block);
+	quiet(&kc_kube_node, want);
+	must(kc_kube_delete(kube(), path, NULL, NULL, 0, &err), &err);
+}
+
+/* From the top, where the controller manager comes last; a block that is there stays. */
+static void test_pod_blocks(void **state)
+{
+	struct kc_err err = { 0 };
+
+	make_plain_node("n1", "10.9.255.0/24");
+	make_plain_node("n2", "10.9.253.0/24");
+	make_plain_node("n3", NULL);
+	has_block("n3", "10.9.0.0/16", "10.9.254.0/24");
+	make_plain_node("n4", NULL);
+	has_block("n4", "10.9.252.0/23", ""); /* its upper half is n2's: left to the others */
+	must(kc_kube_delete(kube(), "/api/v1/nodes/n1", NULL, NULL, 0, &err), &err);
+	has_block("n2", "10.9.0.0/16", "10.9.253.0/24");
 }
 
 static void test_node_remove(void **state)
@@ -514,12 +558,13 @@ static void test_away(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_gate),   cmocka_unit_test(test_objects),
-		cmocka_unit_test(test_drift),  cmocka_unit_test(test_secret),
-		cmocka_unit_test(test_ready),  cmocka_unit_test(test_foreign),
-		cmocka_unit_test(test_remove), cmocka_unit_test(test_applyset),
-		cmocka_unit_test(test_node),   cmocka_unit_test(test_node_remove),
-		cmocka_unit_test(test_client), cmocka_unit_test(test_away),
+		cmocka_unit_test(test_gate),	    cmocka_unit_test(test_objects),
+		cmocka_unit_test(test_drift),	    cmocka_unit_test(test_secret),
+		cmocka_unit_test(test_ready),	    cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_remove),	    cmocka_unit_test(test_applyset),
+		cmocka_unit_test(test_node),	    cmocka_unit_test(test_pod_blocks),
+		cmocka_unit_test(test_node_remove), cmocka_unit_test(test_client),
+		cmocka_unit_test(test_away),
 	};
 
 	if (!getenv("KC_BUNDLE_BIN")) {
