@@ -229,7 +229,7 @@ static int remove_objects(struct session *s, struct kc_err *err)
 		return r;
 	fence = kc_lock_fence(s->lock);
 	kc_lock_release(TAKE(s->lock));
-	return session_remove_lock(s->store, lock, fence, err);
+	return kc_lock_remove(s->store, lock, fence, err);
 }
 
 static int preview_nothing(struct session *s, struct kc_err *err)

@@ -14,7 +14,7 @@
 #include "lib/codec/yaml.h"
 #include "lib/crypto/hash.h"
 
-enum { MANIFEST_MAX = 1 << 20, LOCK_FORMAT = 1 };
+enum { MANIFEST_MAX = 1 << 20 };
 static const char no_uid[] = "00000000000000000000000000000000";
 
 void session_phase(struct session *s, const char *name)
@@ -317,21 +317,6 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 		r = kc_state_open(s->store, s->prefix, s->uid, fence, &s->state, err);
 	s->engine.fence = fence;
 	return r;
-}
-
-int session_remove_lock(struct kc_store *store, const char *key, uint64_t fence, struct kc_err *err)
-{
-	char etag[KC_STORE_ETAG];
-	json_auto_t *lease = NULL;
-	int r;
-
-	r = kc_store_get_json(store, key, LOCK_FORMAT, &lease, etag, err);
-	if (r < 0)
-		return r == KC_ENOTFOUND ? 0 : r;
-	if (kc_json_get_int(lease, "fence", 0) != (int64_t)fence)
-		return 0;
-	r = kc_store_remove(store, key, etag, err);
-	return r == KC_ECONFLICT || r == KC_ENOTFOUND ? 0 : r;
 }
 
 int session_commit(struct session *s, struct kc_err *err)

@@ -63,10 +63,6 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 int session_commit(struct session *s, struct kc_err *err);
 /* Before that: the plan's blobs are all there and undamaged, so that it can be carried out. */
 int session_check_blobs(struct session *s, struct kc_err *err);
-/* The last act of a delete, once the lock of this fence is released. Somebody who has taken it
- * since keeps it: that is no error. */
-int session_remove_lock(struct kc_store *store, const char *key, uint64_t fence,
-			struct kc_err *err);
 /* Bundle, agent, model, providers, engine. */
 int session_graph(struct session *s, struct kc_err *err);
 /* A plan could not be made: the hosts that are to blame, a line each, if there is more than one;

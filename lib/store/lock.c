@@ -457,3 +457,18 @@ int kc_lock_break(struct kc_store *s, const char *key, uint64_t fence, struct kc
 			       key, found, fence);
 	return kc_store_put_json(s, key, LOCK_FORMAT, unheld, etag, NULL, err);
 }
+
+int kc_lock_remove(struct kc_store *store, const char *key, uint64_t fence, struct kc_err *err)
+{
+	char etag[KC_STORE_ETAG];
+	json_auto_t *lease = NULL;
+	int r;
+
+	r = kc_store_get_json(store, key, LOCK_FORMAT, &lease, etag, err);
+	if (r < 0)
+		return r == KC_ENOTFOUND ? 0 : r;
+	if (kc_json_get_int(lease, "fence", 0) != (int64_t)fence)
+		return 0;
+	r = kc_store_remove(store, key, etag, err);
+	return r == KC_ECONFLICT || r == KC_ENOTFOUND ? 0 : r;
+}

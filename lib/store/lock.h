@@ -37,4 +37,8 @@ int kc_lock_show(struct kc_store *s, const char *key, json_t **ret, struct kc_er
 /* Take it away from whoever holds it with this fence; another fence is KC_ECONFLICT. */
 int kc_lock_break(struct kc_store *s, const char *key, uint64_t fence, struct kc_err *err);
 
+/* After a release: remove the lock's object, unless somebody has acquired it since. For what is
+ * gone for good. */
+int kc_lock_remove(struct kc_store *s, const char *key, uint64_t fence, struct kc_err *err);
+
 #endif

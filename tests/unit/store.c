@@ -193,6 +193,26 @@ static void test_break(void **x)
 	kc_lock_release(b);
 }
 
+/* The end of a delete: the lock's object goes, but never somebody else's lease. */
+static void test_remove(void **x)
+{
+	struct kc_lock *mine = NULL, *theirs = NULL;
+	json_t *none = NULL;
+	uint64_t fence;
+
+	assert_int_equal(kc_lock_acquire(store, "l/rm", "cluster delete", &mine, &err), 0);
+	fence = kc_lock_fence(mine);
+	kc_lock_release(mine);
+	assert_int_equal(kc_lock_acquire(store, "l/rm", "cluster create", &theirs, &err), 0);
+	assert_int_equal(kc_lock_remove(store, "l/rm", fence, &err), 0);
+	assert_int_equal(kc_lock_check(theirs, &err), 0);
+	fence = kc_lock_fence(theirs);
+	kc_lock_release(theirs);
+	assert_int_equal(kc_lock_remove(store, "l/rm", fence, &err), 0);
+	assert_int_equal(kc_store_get_json(store, "l/rm", 1, &none, NULL, &err), KC_ENOTFOUND);
+	assert_int_equal(kc_lock_remove(store, "l/rm", fence, &err), 0);
+}
+
 static int setup(void **x)
 {
 	return mkdtemp(root) ? kc_store_open(root, &store, &err) : -1;
@@ -216,6 +236,7 @@ int main(void)
 		cmocka_unit_test(test_renewal_and_expiry),
 		cmocka_unit_test(test_dead_holder),
 		cmocka_unit_test(test_break),
+		cmocka_unit_test(test_remove),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,1 +1,0 @@
-kc_test(session SOURCES ${KC_TEST_DIR}/session.c DEPS bootstrap)
