@@ -89,6 +89,19 @@ static int verb_csr(int argc, char **argv, struct kc_err *err)
 	return with_envelope("/dev/stdin", true, kc_agent_csr, err);
 }
 
+static int verb_probe(int argc, char **argv, struct kc_err *err)
+{
+	json_auto_t *question = NULL;
+	json_t *answer = NULL;
+	int r = read_envelope("/dev/stdin", &question, err);
+
+	if (r == 0)
+		r = kc_agent_probe(question, &answer, err);
+	if (r == 0)
+		print(answer);
+	return r;
+}
+
 static int verb_recv(int argc, char **argv, struct kc_err *err)
 {
 	json_t *answer = NULL;
@@ -177,6 +190,8 @@ static const struct {
 	{ "facts", "print what this host is", verb_facts },
 	{ "plan", "< envelope: print what apply would change; changes nothing", verb_plan },
 	{ "csr", "< envelope: print certificate requests", verb_csr },
+	{ "probe", "< questions: print whether DNS answers here and when certificates end",
+	  verb_probe },
 	{ "recv", "< frames: take blobs", verb_recv },
 	{ "apply", "< envelope: make this host what the node spec says", verb_front },
 	{ "reset", "< envelope: put this host back to what it was", verb_front },

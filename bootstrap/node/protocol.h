@@ -10,6 +10,7 @@
  *                          "blobs": [sha256, …] missing here, "plan": [child entries],
  *                          "stats": hashes of files, for the next envelope}
  *   csr    < envelope  -> {"format", "csrs": {task id: PEM}}   makes keys; only what needs issuing
+ *   probe  < questions -> {"format", "dns": {ok, why}, "certs": [{path, notAfter}]}   see below
  *   recv   < frames    -> {"format", "received": N}            blobs, see below
  *   apply  < envelope  -> JSON lines: events, then {"result": {…}} or {"error": text, "code": N}
  *   reset  < envelope  -> as apply: everything recorded is removed, then the agent itself
@@ -35,6 +36,13 @@
  * addresses come from the inventory), then in the host's own facts.
  * {"$secret": "name"} is looked up in "secrets"; records and plans hold
  * {"secret": name, "hmac": …} instead of the bytes.
+ *
+ * probe says what only the host itself can say of the cluster's health, and changes nothing there:
+ *   {"dns": {"server": "10.96.0.10", "name": "kubernetes.default.svc.cluster.local."},
+ *    "certs": ["/var/lib/kubelet/pki/kubelet-client-current.pem"]}
+ * dns: one question over UDP port 53 from the host's own network, so through kube-proxy's rules
+ * there; at most a second. certs: the certificates that the host's record says were issued for it,
+ * and then those asked for; notAfter in seconds since 1970, null for what cannot be read.
  *
  * recv reads frames: one line of JSON {"sha256": compressed hash, "size": bytes} then that many
  * bytes, until end of file; each is hashed while it is written to /var/lib/kubecdn/blobs/ (0600),
