@@ -284,6 +284,13 @@ static int last_words(struct kc_host *host, const char *verb, int code, struct k
 		       verb, code, *text ? ": " : "", nl ? nl + 1 : text);
 }
 
+/* plan and apply may work in silence for minutes; who only looks does not wait for a host that
+ * hangs. */
+static long total_ms(const char *verb)
+{
+	return streq(verb, "probe") ? 10000 : 0;
+}
+
 static int run_agent(struct kc_host *host, struct lines *l, const char *verb,
 		     const json_t *envelope, struct kc_err *err)
 {
@@ -297,6 +304,7 @@ static int run_agent(struct kc_host *host, struct lines *l, const char *verb,
 		.out = on_output,
 		.cookie = l,
 		.idle_ms = 300000,
+		.total_ms = total_ms(verb),
 	};
 
 	r = kc_ssh_exec(host->ssh, &exec, &code, err);

@@ -242,6 +242,18 @@ static int node_remove(void *ctx, const struct kc_task *task, const json_t *actu
 	return drop_broken(h, host, r);
 }
 
+int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
+		   const json_t *question, json_t **ret, struct kc_err *err)
+{
+	struct kc_task task = { .id = id };
+	struct kc_host *host = NULL;
+	int r = host_open(h, &task, kc_json_at(recorded, "outputs.ssh"), &host, err);
+
+	if (r == 0)
+		r = host_call(host, &task, "probe", question, ret, err);
+	return drop_broken(h, host, r);
+}
+
 /* What a host looks like at the moment; it would change the record in every run. */
 static const char *const news[] = { "agent", "blobs", "checks", "facts", "format", "stats", NULL };
 

@@ -51,4 +51,12 @@ void kc_hosts_done(struct kc_hosts *h);
 /* The provider "ssh", 32 hosts at a time. h must outlive it. */
 struct kc_provider kc_hosts_provider(struct kc_hosts *h);
 
+/*
+ * Ask a host that the record knows (id "node/NAME" and its task there) the agent's probe
+ * (node/protocol.h). An open session of this run is used, else one is opened and kept. Only agent
+ * and agent_sha256 of h are needed. From several threads, each with another host.
+ */
+int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
+		   const json_t *question, json_t **ret, struct kc_err *err);
+
 #endif
