@@ -1,5 +1,6 @@
 #include "bootstrap/validate.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/buf.h"
@@ -47,6 +48,75 @@ static int check_ready(struct kc_kube *k, const char *path, const char *id, cons
 	return 0;
 }
 
+/* Clients of the control planes one by one, kept while we wait. */
+struct planes {
+	struct plane {
+		const char *name; /* borrowed from the record */
+		struct kc_kube *kube;
+	} * v;
+	size_t n;
+};
+
+static void planes_done(struct planes *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		kc_kube_free(p->v[i].kube);
+	free(p->v);
+}
+
+static int add_plane(struct planes *p, const char *name, const char *address,
+		     struct kc_kube_conf *conf, struct kc_err *err)
+{
+	struct kc_kube *kube;
+	int r;
+
+	free(conf->server);
+	conf->server = xasprintf("https://%s:6443", address);
+	r = kc_kube_new(conf, &kube, err);
+	if (r == 0)
+		p->v[p->n++] = (struct plane){ .name = name, .kube = kube };
+	return r;
+}
+
+static int open_planes(struct session *s, struct planes *p, struct kc_err *err)
+{
+	_cleanup_kube_conf_ struct kc_kube_conf conf = { 0 };
+	const json_t *tasks = kc_state_tasks(s->state), *task;
+	const char *id;
+	int r;
+
+	if (p->n)
+		return 0;
+	r = session_kube_conf(s, &conf, err);
+	if (r < 0)
+		return r;
+	free(p->v);
+	p->v = xcalloc(json_object_size(tasks), sizeof(*p->v));
+	json_object_foreach((json_t *)tasks, id, task) {
+		const char *address = json_string_value(kc_json_at(task, "outputs.address")),
+			   *role = json_string_value(kc_json_at(task, "want.node.role"));
+
+		if (r == 0 && streq(kc_json_get_str(task, "kind", ""), "node") && address && role &&
+		    streq(role, "control-plane"))
+			r = add_plane(p, id + strlen("node/"), address, &conf, err);
+	}
+	return r;
+}
+
+/* The kubelets' balancers send requests to any of them. */
+static int check_planes(const struct planes *p, json_t *checks, struct kc_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < p->n; i++) {
+		_cleanup_free_ char *id = xasprintf("api/%s", p->v[i].name);
+
+		r = check_ready(p->v[i].kube, "/readyz", id, "the API server is ready", checks,
+				err);
+	}
+	return r;
+}
+
 /* Every recorded node is registered and Ready. */
 static int check_nodes(struct session *s, struct kc_kube *k, json_t *checks, struct kc_err *err)
 {
@@ -83,13 +153,44 @@ static bool pod_done(const json_t *pod)
 	return streq(kc_json_get_str(json_object_get(pod, "status"), "phase", ""), "Succeeded");
 }
 
+static bool of_daemon_set(const json_t *pod, const char *name)
+{
+	const json_t *owner;
+	size_t i;
+
+	json_array_foreach(kc_json_at(pod, "metadata.ownerReferences"), i, owner)
+		if (streq(kc_json_get_str(owner, "kind", ""), "DaemonSet") &&
+		    streq(kc_json_get_str(owner, "name", ""), name))
+			return true;
+	return false;
+}
+
+/* Pods run on every node: flannel's is there, and Ready. */
+static void check_pod_of(const json_t *pods, const char *node, json_t *checks)
+{
+	_cleanup_free_ char *id = xasprintf("pods/%s", node), *text = NULL;
+	const json_t *pod, *found = NULL;
+	size_t i;
+
+	json_array_foreach(pods, i, pod)
+		if (of_daemon_set(pod, "flannel") &&
+		    streq(kc_json_get_str(json_object_get(pod, "spec"), "nodeName", ""), node) &&
+		    (!found || condition(pod, "Ready")))
+			found = pod;
+	text = found ? xasprintf("%s is %sReady", object_name(found),
+				 condition(found, "Ready") ? "" : "not ")
+		     : xstrdup("no pod of flannel's is there");
+	verdict(checks, id, found && condition(found, "Ready"), text);
+}
+
 /* All pods of kube-system are Ready, and each addon's workload has the pods it wants. */
-static int check_pods(struct kc_kube *k, json_t *checks, struct kc_err *err)
+static int check_pods(struct session *s, struct kc_kube *k, json_t *checks, struct kc_err *err)
 {
 	json_auto_t *items = NULL;
 	_cleanup_buf_ struct kc_buf waiting = { 0 };
 	_cleanup_free_ char *text = NULL;
-	const json_t *pod;
+	const json_t *pod, *task;
+	const char *id;
 	size_t i, n = 0;
 	int r = kc_kube_list(k, "/api/v1/namespaces/kube-system/pods", NULL, &items, err);
 
@@ -102,6 +203,9 @@ static int check_pods(struct kc_kube *k, json_t *checks, struct kc_err *err)
 			     kc_buf_get(&waiting))
 		 : xasprintf("%zu Ready", json_array_size(items));
 	verdict(checks, "system-pods", n == 0 && json_array_size(items) > 0, text);
+	json_object_foreach((json_t *)kc_state_tasks(s->state), id, task)
+		if (streq(kc_json_get_str(task, "kind", ""), "node"))
+			check_pod_of(items, id + strlen("node/"), checks);
 	return 0;
 }
 
@@ -130,7 +234,8 @@ static int check_workload(struct kc_kube *k, const struct workload *w, json_t *c
 	return 0;
 }
 
-static int look_once(struct session *s, json_t **ret, struct kc_err *err)
+/* What the API has to say. */
+static int look_at_api(struct session *s, struct planes *p, json_t *checks, struct kc_err *err)
 {
 	static const struct workload workloads[] = {
 		{ "/apis/apps/v1/namespaces/kube-system/daemonsets/flannel", "flannel",
@@ -138,31 +243,46 @@ static int look_once(struct session *s, json_t **ret, struct kc_err *err)
 		{ "/apis/apps/v1/namespaces/kube-system/deployments/coredns", "coredns",
 		  "spec.replicas", "status.availableReplicas" },
 	};
-	json_auto_t *checks = json_array();
-	_cleanup_buf_ struct kc_buf bad = { 0 };
 	struct kc_kube *k;
-	const json_t *check;
-	size_t i;
-	int r;
+	int r = kc_kube_ctx_get(s->kube, &k, err);
 
-	r = kc_kube_ctx_get(s->kube, &k, err);
 	if (r == 0)
-		r = check_ready(k, "/readyz", "api", "the API server is ready", checks, err);
+		r = open_planes(s, p, err);
+	if (r == 0)
+		r = check_planes(p, checks, err);
 	if (r == 0)
 		r = check_ready(k, "/readyz/etcd", "etcd", "answers", checks, err);
 	if (r == 0)
 		r = check_nodes(s, k, checks, err);
 	if (r == 0)
-		r = check_pods(k, checks, err);
-	for (i = 0; r == 0 && i < ARRAY_SIZE(workloads); i++)
+		r = check_pods(s, k, checks, err);
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(workloads); i++)
 		r = check_workload(k, &workloads[i], checks, err);
-	if (r < 0)
-		return r;
+	return r;
+}
+
+/* What is bad, in one line; empty when nothing is. */
+static void summarize(const json_t *checks, struct kc_buf *bad)
+{
+	const json_t *check;
+	size_t i;
+
 	json_array_foreach(checks, i, check)
 		if (!kc_json_get_bool(check, "ok", false))
-			kc_buf_printf(&bad, "%s%s: %s", bad.len ? "; " : "",
+			kc_buf_printf(bad, "%s%s: %s", bad->len ? "; " : "",
 				      kc_json_get_str(check, "id", ""),
 				      kc_json_get_str(check, "text", ""));
+}
+
+static int look_once(struct session *s, struct planes *p, json_t **ret, struct kc_err *err)
+{
+	json_auto_t *checks = json_array();
+	_cleanup_buf_ struct kc_buf bad = { 0 };
+	int r = look_at_api(s, p, checks, err);
+
+	if (r < 0)
+		return r;
+	summarize(checks, &bad);
 	*ret = kc_pack("{s:b, s:s, s:O}", "healthy", bad.len == 0, "summary",
 		       bad.len ? kc_buf_get(&bad) : "healthy", "checks", checks);
 	return 0;
@@ -175,11 +295,12 @@ static bool canceled(const struct session *s)
 
 int validate_wait(struct session *s, long wait_ms, json_t **ret, struct kc_err *err)
 {
+	_cleanup_(planes_done) struct planes planes = { 0 };
 	int64_t deadline = kc_now_ms() + wait_ms;
 
 	for (;;) {
 		json_auto_t *report = NULL;
-		int r = look_once(s, &report, err);
+		int r = look_once(s, &planes, &report, err);
 
 		if (r < 0 && (r != KC_EAGAIN || kc_now_ms() >= deadline))
 			return r;
