@@ -410,9 +410,9 @@ int kc_cluster_validate(const struct kc_cluster_opts *o, const struct kc_cluster
 
 	if (r < 0)
 		return r;
-	s.kube = kc_kube_ctx_new(session_kube_conf, &s);
 	s.io = io;
-	return validate_wait(&s, o->wait_ms, ret, err);
+	r = session_looking(&s, err);
+	return r < 0 ? r : validate_wait(&s, o->wait_ms, ret, err);
 }
 
 int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_glass, json_t **ret,

@@ -70,6 +70,8 @@ int session_graph(struct session *s, struct kc_err *err);
 int session_lost_hosts(const struct session *s, int code, struct kc_err *err);
 /* As session_graph(), for delete: no tasks, only what the record needs. */
 int session_empty_graph(struct session *s, struct kc_err *err);
+/* Instead of a graph, for validate: what asks the API and the hosts. Needs no bundle. */
+int session_looking(struct session *s, struct kc_err *err);
 /* The cloud of this name in the build's registry; borrowed. */
 int session_cloud(const struct session *s, const char *name, const struct kc_cloud **ret,
 		  struct kc_err *err);

@@ -60,6 +60,17 @@ static int locate_agent(struct session *s, struct kc_err *err)
 		       s->o->self_dir);
 }
 
+static int find_agent(struct session *s, uint64_t *ret_size, struct kc_err *err)
+{
+	int r = locate_agent(s, err);
+
+	if (r == 0)
+		r = kc_sha256_file(s->agent_path, s->hosts.agent_sha256, ret_size, err);
+	if (r == 0)
+		s->hosts.agent = s->agent_path;
+	return r;
+}
+
 /* Aside, then renamed: two runs may do it at once, and one may die. */
 static int compress_agent(struct session *s, struct kc_err *err)
 {
@@ -75,13 +86,12 @@ static int compress_agent(struct session *s, struct kc_err *err)
 static int pack_agent(struct session *s, struct kc_err *err)
 {
 	_cleanup_free_ char *dir = xasprintf("%s/agents", s->cache);
-	char sha[KC_SHA256_HEX], blob_sha[KC_SHA256_HEX];
+	const char *sha = s->hosts.agent_sha256;
+	char blob_sha[KC_SHA256_HEX];
 	uint64_t size, blob_size;
 	int r;
 
-	r = locate_agent(s, err);
-	if (r == 0)
-		r = kc_sha256_file(s->agent_path, sha, &size, err);
+	r = find_agent(s, &size, err);
 	if (r == 0)
 		r = kc_mkdir_p(dir, 0755, err);
 	if (r < 0)
@@ -95,9 +105,7 @@ static int pack_agent(struct session *s, struct kc_err *err)
 		return r;
 	s->agent = kc_pack("{s:s, s:I, s:s, s:s, s:I}", "sha256", sha, "size", (json_int_t)size,
 			   "mode", "0755", "blob", blob_sha, "blobSize", (json_int_t)blob_size);
-	memcpy(s->hosts.agent_sha256, sha, sizeof(sha));
 	memcpy(s->hosts.agent_blob_sha256, blob_sha, sizeof(blob_sha));
-	s->hosts.agent = s->agent_path;
 	s->hosts.agent_blob = s->agent_blob;
 	return 0;
 }
@@ -153,6 +161,17 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->engine.event = forward_event;
 	s->engine.cookie = s;
 	return 0;
+}
+
+int session_looking(struct session *s, struct kc_err *err)
+{
+	uint64_t size;
+
+	s->kube = kc_kube_ctx_new(session_kube_conf, s);
+	s->hosts.cluster = s->name;
+	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
+	s->hosts.cancel = s->io ? s->io->cancel : NULL;
+	return find_agent(s, &size, err);
 }
 
 static int graph(struct session *s, bool empty, struct kc_err *err)

@@ -70,6 +70,12 @@ class Story:
             )
         }
 
+    def checks(self, *flags):
+        """What validate says: its exit code, and {check: (ok, text)}."""
+        r = self.cli.run("cluster", "validate", "story", "-o", "json", *flags)
+        checks = json.loads(r.out)["checks"]
+        return r.code, {c["id"]: (c["ok"], c["text"]) for c in checks}
+
     def pods(self, selector):
         return self.get("pods", "-l", selector)["items"]
 
@@ -271,6 +277,20 @@ def test_validate_of_a_sick_cluster(story):
     finally:
         story.lab["cp1"].enter("systemctl", "start", "kube-apiserver")
     story.cli.ok(*validate, "--wait", "60s")
+
+
+def test_validate_asks_every_node(story):
+    start = time.monotonic()
+    code, checks = story.checks()
+    print(f"validate: {time.monotonic() - start:.2f} s")
+    assert code == 0 and all(ok for ok, _ in checks.values()), checks
+    for node in ("cp1", "w1"):
+        assert checks[f"dns/{node}"][1].endswith(" resolves through 10.96.0.10")
+        assert re.fullmatch(
+            r"the first expires in 36[45] days \(/.+\)", checks[f"certificates/{node}"][1]
+        )
+        assert re.fullmatch("flannel-.* is Ready", checks[f"pods/{node}"][1])
+    assert "api/cp1" in checks and "api/w1" not in checks
 
 
 def test_nothing_to_do_the_second_time(story):
@@ -515,6 +535,58 @@ def test_drift_is_shown_and_repaired(story):
     assert {k.split(" > ")[0] for k in shown} == {"node/w1"}, shown
     story.cli.ok("cluster", "update", "story", "--yes")
     assert host.enter("systemctl", "is-active", "kube-proxy").stdout.strip() == "active"
+
+
+def bad(checks):
+    return {k for k, (ok, _) in checks.items() if not ok}
+
+
+def test_validate_sees_what_only_the_node_does(story):
+    """To the API all is well while services do not work on one node."""
+    host = story.lab["w1"]
+    host.enter("systemctl", "stop", "kube-proxy")
+    host.enter("nft", "delete", "table", "ip", "kube-proxy")
+    code, checks = story.checks()
+    assert code == 2 and bad(checks) == {"dns/w1"}, checks
+    assert "10.96.0.10" in checks["dns/w1"][1] and "kube-proxy" in checks["dns/w1"][1]
+    host.enter("systemctl", "start", "kube-proxy")
+    code, checks = story.checks("--wait", "30s")
+    assert code == 0 and not bad(checks), checks
+
+
+def test_validate_names_a_certificate_that_ends_soon(story):
+    """Beside the right ones: what is looked at is what the node's record says was issued."""
+    host, path = story.lab["w1"], "/etc/kubernetes/pki/kube-proxy.crt"
+    good = host.enter("cat", path).stdout
+    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x"]
+    pem = story.folder / "soon.pem"
+
+    def put(text):
+        host.enter("sh", "-c", f"printf %s '{text}' >{path}")
+
+    run("openssl", "req", "-x509", *made, "-keyout", "/dev/null", "-days", "59", "-out", pem)
+    try:
+        put(pem.read_text())
+        code, checks = story.checks()
+        assert code == 2 and bad(checks) == {"certificates/w1"}, checks
+        text = checks["certificates/w1"][1]
+        assert path in text and "58 days" in text and "kubecdn cluster update story" in text
+        put("no certificate")
+        code, checks = story.checks()
+        assert code == 2 and path in checks["certificates/w1"][1], checks
+    finally:
+        put(good)
+    assert story.checks()[0] == 0
+
+
+def test_validate_names_a_node_that_ssh_does_not_reach(story):
+    host = story.lab["w1"]
+    host.enter("systemctl", "stop", "ssh.socket", "ssh.service", check=False)
+    code, checks = story.checks()
+    assert code == 2 and bad(checks) == {"ssh/w1"}, checks
+    assert checks["dns/cp1"][0] and "dns/w1" not in checks
+    host.enter("systemctl", "start", "ssh.service")
+    assert story.checks("--wait", "30s")[0] == 0
 
 
 def test_a_preview_changes_nothing(story):
