@@ -10,6 +10,8 @@
 static const struct kc_opt validate_opts[] = {
 	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION",
 	  .doc = "Wait that long for a healthy cluster (default: look once)" },
+	{ "accept-new-host-keys", .type = KC_OPT_FLAG,
+	  .doc = "Pin unknown SSH host keys; a changed key is still refused" },
 	{ NULL },
 };
 
