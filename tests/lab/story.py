@@ -1,0 +1,86 @@
+"""A cluster whose life a test file tells step by step: its manifest as data, kubectl on it, and
+what a plan shows of a change."""
+
+import json
+
+from . import yaml
+from .cli import pending
+from .hosts import run
+from .snapshot import snapshot
+
+
+class Story:
+    """The cluster under test, its manifest as data, and kubectl on it."""
+
+    def __init__(self, lab, cli, kubectl, folder):
+        self.lab, self.cli, self.program, self.folder = lab, cli, kubectl, folder
+        self.file, self.config = folder / "cluster.yaml", folder / "kubeconfig"
+        self.hosts = [
+            yaml.host_entry(lab["cp1"], "control-plane"),
+            yaml.host_entry(lab["w1"], "worker"),
+        ]
+        self.spec = {}
+        self.before = {h.name: snapshot(h) for h in lab}
+
+    def write(self):
+        self.file.write_text(yaml.cluster("story", self.hosts, **self.spec))
+
+    def kubectl(self, *args, stdin=None, check=True, timeout=60):
+        return run(
+            self.program,
+            "--kubeconfig",
+            self.config,
+            *args,
+            input=stdin,
+            check=check,
+            timeout=timeout,
+        ).stdout
+
+    def get(self, *args):
+        return json.loads(self.kubectl("get", *args, "-o", "json"))
+
+    def create(self, *objects):
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, objects)))
+
+    def ready_nodes(self):
+        return {
+            n["metadata"]["name"]
+            for n in self.get("nodes")["items"]
+            if any(
+                c["type"] == "Ready" and c["status"] == "True"
+                for c in n["status"]["conditions"]
+            )
+        }
+
+    def checks(self, *flags):
+        """What validate says: its exit code, and {check: (ok, text)}."""
+        r = self.cli.run("cluster", "validate", "story", "-o", "json", *flags)
+        checks = json.loads(r.out)["checks"]
+        return r.code, {c["id"]: (c["ok"], c["text"]) for c in checks}
+
+    def pods(self, selector):
+        return self.get("pods", "-l", selector)["items"]
+
+    def fetch(self, pod, url, timeout=10):
+        """What a pod gets from a URL; busybox' wget -T does not work, so timeout(1)."""
+        return self.kubectl(
+            "exec", pod, "--", "timeout", str(timeout), "wget", "-q", "-O", "-", url
+        ).strip()
+
+    def apply(self, expected):
+        """The preview shows exactly expected ({task: action}); doing it leaves nothing to do.
+        Returns what it shows inside of hosts; the whole plan is in self.plan."""
+        self.write()
+        self.plan = self.cli.plan("update", "-f", self.file)
+        shown = pending(self.plan)
+        top = {k: v for k, v in shown.items() if " > " not in k}
+        assert top == expected, shown
+        self.cli.ok("cluster", "update", "-f", self.file, "--yes")
+        assert pending(self.cli.plan("update", "-f", self.file)) == {}
+        return {k: v for k, v in shown.items() if " > " in k}
+
+
+def paths_of(plan, task):
+    """The paths of a task's changes."""
+    entry = next(t for t in plan["tasks"] if t["id"] == task)
+    return [c["path"] for c in entry["changes"]]
