@@ -128,15 +128,16 @@ void kc_agent_engine(struct kc_agent *a, struct kc_provider *host,
 	};
 }
 
-int kc_agent_state(const char *uid, uint64_t fence, struct kc_store **ret_store,
-		   struct kc_state **ret, struct kc_err *err)
+int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state **ret,
+		   struct kc_err *err)
 {
 	int r;
 
 	if (fence == 0 && !kc_exists(KC_NODE_STATE "/record"))
 		return 0; /* opening would create it */
 	r = kc_store_open(KC_NODE_STATE_URL, ret_store, err);
-	return r < 0 ? r : kc_state_open(*ret_store, "node", uid, fence, ret, err);
+	/* Whose it is, the marker says; who only plans is told so by a check, not by an error. */
+	return r < 0 ? r : kc_state_open(*ret_store, "node", "", fence, ret, err);
 }
 
 static json_t *answer(void)
@@ -195,7 +196,7 @@ int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err)
 	struct kc_provider host;
 	struct kc_engine e;
 	const json_t *list;
-	int r = kc_agent_state(a->uid, 0, &store, &state, err);
+	int r = kc_agent_state(0, &store, &state, err);
 
 	if (r < 0)
 		return r;

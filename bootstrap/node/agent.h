@@ -37,8 +37,8 @@ int kc_agent_resolve(void *cookie, const char *name, const json_t *arg, json_t *
 		     struct kc_err *err);
 
 /* Open the record. Read-only (fence 0): *ret stays NULL where nothing was recorded. */
-int kc_agent_state(const char *uid, uint64_t fence, struct kc_store **ret_store,
-		   struct kc_state **ret, struct kc_err *err);
+int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state **ret,
+		   struct kc_err *err);
 
 /* Each answers with one JSON value. */
 int kc_agent_facts(json_t **ret, struct kc_err *err);

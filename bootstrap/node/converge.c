@@ -95,7 +95,7 @@ static int run_engine(struct kc_agent *a, const json_t *tasks, int fd, size_t *r
 	struct converge c = { .agent = a, .fd = fd };
 	struct kc_provider host;
 	struct kc_engine e;
-	int r = kc_agent_state(a->uid, a->fence, &store, &state, err);
+	int r = kc_agent_state(a->fence, &store, &state, err);
 
 	if (r < 0)
 		return r;

@@ -3,7 +3,6 @@
 
 #include "bootstrap/node/agent.h"
 #include "bootstrap/node/dns.h"
-#include "bootstrap/node/marker.h"
 #include "bootstrap/node/protocol.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -62,13 +61,10 @@ static int add_recorded(json_t *paths, struct kc_err *err)
 {
 	_cleanup_store_ struct kc_store *store = NULL;
 	_cleanup_state_ struct kc_state *state = NULL;
-	json_auto_t *marker = NULL;
 	const json_t *task;
 	const char *id;
-	int r = kc_marker_read(&marker, err);
+	int r = kc_agent_state(0, &store, &state, err);
 
-	if (r == 0 && marker)
-		r = kc_agent_state(kc_json_get_str(marker, "uid", ""), 0, &store, &state, err);
 	if (r < 0 || !state)
 		return r;
 	json_object_foreach((json_t *)kc_state_tasks(state), id, task)

@@ -7,7 +7,10 @@ static void compare(const struct kc_field *table, const json_t *old, const json_
 {
 	for (const struct kc_field *f = table; f->name; f++) {
 		_cleanup_free_ char *at = kc_spec_join(pointer, f->name);
-		json_t *a = json_object_get(old, f->name), *b = json_object_get(new, f->name);
+		/* A field that is younger than the document had its default all along. */
+		json_auto_t *def = json_object_get(old, f->name) ? NULL : kc_field_default(f);
+		json_t *a = def ? def : json_object_get(old, f->name);
+		json_t *b = json_object_get(new, f->name);
 		_cleanup_free_ char *was = NULL;
 
 		if (a == b || (a && b && json_equal(a, b)))

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -251,7 +250,7 @@ def stored(cli, text):
 
 
 def test_what_is_fixed_after_creation_has_a_place(cli, tmp_path):
-    stored(cli, MANIFEST.replace("{podCIDRs", "{cni: flannel, podCIDRs"))
+    stored(cli, MANIFEST)
     file = tmp_path / "cluster.yaml"
     file.write_text(MANIFEST.replace("10.244.0.0/16", "10.245.0.0/16"))
     for act in ([], ["--yes"]):
@@ -351,14 +350,12 @@ def manifest(tmp_path, entries, name="bad"):
 
 
 def refused_by_host(cli, lab, file, *patterns):
-    """Refused within 15 s, in the preview and with --yes alike; no host is changed, and the state
-    has nothing but the lock, which nobody holds."""
+    """Refused, in the preview and with --yes alike, and not by hanging; no host is changed, and the
+    state has nothing but the lock, which nobody holds."""
     before = {h.name: snapshot(h) for h in lab}
     for act in ([], ["--yes"]):
-        start = time.monotonic()
         r = cli.run("cluster", "create", "-f", file, *act, timeout=60)
         assert_refused(r, *patterns)
-        assert time.monotonic() - start < 15
     left = [f.name for f in cli.state.rglob("*") if f.is_file()]
     assert set(left) <= {"lock", ".lock"}, left
     for h in lab:
@@ -470,22 +467,22 @@ def test_nft_missing(cli, lab, tmp_path, bundle):
 
 
 def test_a_runtime_of_somebody_elses(cli, lab, tmp_path, bundle):
-    unit = lab["w1"].root / "usr/lib/systemd/system/containerd.service"
+    unit = lab["cp1"].root / "usr/lib/systemd/system/containerd.service"
     unit.write_text("[Service]\nExecStart=/usr/bin/containerd\n")
     try:
-        file = manifest(tmp_path, entries(lab, "w1"))
-        refused_by_host(cli, lab, file, "w1", "containerd.service", "remove the package")
+        file = manifest(tmp_path, entries(lab, "changed"))
+        refused_by_host(cli, lab, file, "cp1", "containerd.service", "remove the package")
     finally:
         unit.unlink()
 
 
 def test_only_a_local_name_server(cli, lab, tmp_path, bundle):
-    resolv = lab["w1"].root / "etc/resolv.conf"
+    resolv = lab["cp1"].root / "etc/resolv.conf"
     before = resolv.read_text()
     resolv.write_text("nameserver 127.0.0.1\n")
     try:
-        file = manifest(tmp_path, entries(lab, "w1"))
-        refused_by_host(cli, lab, file, "w1", "127.0.0.1", "/etc/resolv.conf")
+        file = manifest(tmp_path, entries(lab, "changed"))
+        refused_by_host(cli, lab, file, "cp1", "127.0.0.1", "/etc/resolv.conf")
     finally:
         resolv.write_text(before)
 

@@ -95,15 +95,20 @@ def assert_gone(cli, cloud, uid):
 
 @pytest.fixture(scope="module")
 def length(clouds, tmp_path_factory):
-    """Seconds that an uninterrupted create takes; also that everything can be put back at all."""
+    """Seconds that an uninterrupted create takes, and ("delete", cloud) a delete; also that
+    everything can be put back at all."""
     seconds = {}
     for kind in {p["cloud"] for p in points()}:
         folder = tmp_path_factory.mktemp(f"length-{kind}")
         cli = Cli(folder / "state")
         start = time.monotonic()
         cli.ok(*clouds[kind].create(folder), "--yes")
-        seconds[kind] = time.monotonic() - start
-        delete(cli, clouds[kind])
+        made = time.monotonic()
+        seconds[kind] = made - start
+        uid = uid_of(cli)
+        cli.ok("cluster", "delete", NAME, "--yes")
+        seconds["delete", kind] = time.monotonic() - made
+        assert_gone(cli, clouds[kind], uid)
     return seconds
 
 
@@ -249,12 +254,12 @@ def test_interrupted_twice(hosts, tmp_path):
     "at", [p["at"] for p in points()][: max(1, KILLS // 5)], ids=lambda x: f"{x:.3f}"
 )
 @pytest.mark.parametrize("kind", ["onprem", "local"])
-def test_a_killed_delete_is_repeated(clouds, tmp_path, kind, at):
+def test_a_killed_delete_is_repeated(clouds, length, tmp_path, kind, at):
     cli, cloud = Cli(tmp_path / "state"), clouds[kind]
     cli.ok(*cloud.create(tmp_path), "--yes")
     uid = uid_of(cli)
     p = cli.start("cluster", "delete", NAME, "--yes")
-    time.sleep(at * 8)  # the instant is what is varied here
+    time.sleep(at * length["delete", kind])  # the instant is what is varied here
     p.kill()
     p.wait()
     r = cli.run("cluster", "delete", NAME, "--yes")
@@ -275,10 +280,8 @@ def test_a_host_that_is_switched_off(hosts, tmp_path):
     cli.ok(*hosts.create(tmp_path), "--yes")
     run("ip", "link", "set", w1.veth, "down")
     try:
-        start = time.monotonic()
-        r = cli.run("cluster", "delete", NAME, "--yes")
+        r = cli.run("cluster", "delete", NAME, "--yes", timeout=120)
         assert r.code == 1, r
-        assert time.monotonic() - start < 60
         assert re.search(r"w1.*--forget w1", r.error_lines[-1]), r
         r = cli.run("cluster", "delete", NAME, "--forget", "w7", "--yes")
         assert r.code == 1 and '"w7"' in r.err, r

@@ -180,7 +180,6 @@ static void backend_that_comes_up_late(void **state)
 {
 	int port = free_port(), client, server, fd;
 	_cleanup_free_ char *b = backend(port);
-	int64_t up;
 	char c;
 
 	configure(b, "");
@@ -189,11 +188,8 @@ static void backend_that_comes_up_late(void **state)
 	assert_int_equal(write(client, "x", 1), 1);
 	kc_sleep_ms(300); /* the checks must have failed several times */
 	fd = listener(&port);
-	up = kc_now_ms();
 	server = accept_talking(fd, &c);
 	assert_int_equal(c, 'x');
-	/* Every 50 ms while nothing is up; a second is the rate at which it would be too slow. */
-	assert_true(kc_now_ms() - up < 900);
 	close(client);
 	close(server);
 	close(fd);

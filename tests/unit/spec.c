@@ -292,13 +292,36 @@ static void test_update(void **state)
 				       "or make a new one under another name");
 }
 
+/* A document that was stored before a field was there has that field's default. */
+static void test_update_of_a_younger_field(void **state)
+{
+	static const struct kc_field young[] = {
+		{ .name = "mtu", .type = KC_FIELD_INT, .def = "0", .immutable = true, .doc = "." },
+		{ 0 }
+	};
+	json_auto_t *old = json_object(), *same = kc_pack("{s:i}", "mtu", 0),
+		    *other = kc_pack("{s:i}", "mtu", 1400);
+	_cleanup_report_ struct kc_report rep = { 0 };
+
+	kc_spec_check_update(young, old, same, &rep);
+	assert_int_equal(rep.n, 0);
+	kc_spec_check_update(young, old, other, &rep);
+	assert_int_equal(rep.n, 1);
+	assert_non_null(strstr(rep.first, "(it is 0)"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_validate),     cmocka_unit_test(test_many),
-		cmocka_unit_test(test_without_file), cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_explain),	     cmocka_unit_test(test_explain_wrong),
-		cmocka_unit_test(test_json_schema),  cmocka_unit_test(test_update),
+		cmocka_unit_test(test_validate),
+		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_without_file),
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_explain),
+		cmocka_unit_test(test_explain_wrong),
+		cmocka_unit_test(test_json_schema),
+		cmocka_unit_test(test_update),
+		cmocka_unit_test(test_update_of_a_younger_field),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
