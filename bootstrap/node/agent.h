@@ -64,6 +64,9 @@ int kc_agent_converge(struct kc_agent *a, const char *verb, int fd, struct kc_er
 /* Start verb in the transient unit, or attach to it, and copy its lines to standard output until it
  * ends. *ret_code is the exit code. */
 int kc_front_run(struct kc_agent *a, const char *verb, int *ret_code, struct kc_err *err);
+/* The gate: one at a time starts work here, or removes the run directory, which is made if it must
+ * be. A descriptor that is to be closed. */
+int kc_front_gate(bool wait, int *ret, struct kc_err *err);
 /* The exit code for an error. */
 int kc_front_exit(int code);
 

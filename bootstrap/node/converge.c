@@ -174,6 +174,15 @@ static int work(struct kc_agent *a, const char *verb, int fd, size_t *ret_change
 	return r;
 }
 
+/* Unless somebody is at the gate, who will need it and takes it away in the end. */
+static void remove_run_dir(void)
+{
+	_cleanup_close_ int gate = -1;
+
+	if (kc_front_gate(false, &gate, NULL) == 0)
+		kc_rm_rf(KC_NODE_RUN, NULL);
+}
+
 int kc_agent_converge(struct kc_agent *a, const char *verb, int fd, struct kc_err *err)
 {
 	struct sigaction sa = { .sa_handler = on_term };
@@ -195,6 +204,6 @@ int kc_agent_converge(struct kc_agent *a, const char *verb, int fd, struct kc_er
 	unlink(KC_NODE_EVENTS);
 	unlink(KC_NODE_CURRENT);
 	if (r == 0 && streq(verb, "reset"))
-		kc_rm_rf(KC_NODE_RUN, NULL);
+		remove_run_dir();
 	return r;
 }

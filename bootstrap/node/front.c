@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -33,19 +34,6 @@ int kc_front_exit(int code)
 	       : code == KC_ECANCELED ? KC_NODE_EXIT_FENCED
 	       : code == KC_ECONFLICT ? KC_NODE_EXIT_FOREIGN
 				      : 1;
-}
-
-/* Secrets lie here for a moment: never on a disk. */
-static int make_run_dir(struct kc_err *err)
-{
-	struct statfs fs;
-	int r = kc_mkdir_p(KC_NODE_RUN, 0700, err);
-
-	if (r < 0)
-		return r;
-	if (statfs(KC_NODE_RUN, &fs) < 0 || (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC))
-		return kc_fail(err, KC_EFAIL, "/run is not a tmpfs; secrets must not reach a disk");
-	return 0;
 }
 
 /* Is a worker running? It holds the lock as long as it lives. */
@@ -184,20 +172,57 @@ static int follow(int fd, int *ret_code, struct kc_err *err)
 	return r;
 }
 
+/* The run directory, which comes and goes; made if it must be. Secrets lie here for a moment: never
+ * on a disk. */
+static int open_run_dir(int *ret, struct kc_err *err)
+{
+	struct statfs fs;
+	int r = kc_mkdir_p(KC_NODE_RUN, 0700, err), fd;
+
+	if (r < 0)
+		return r;
+	fd = open(KC_NODE_RUN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return open_run_dir(ret, err);
+	if (fd < 0)
+		return kc_fail_errno(err, errno, KC_NODE_RUN);
+	if (fstatfs(fd, &fs) < 0 || (fs.f_type != TMPFS_MAGIC && fs.f_type != RAMFS_MAGIC)) {
+		close(fd);
+		return kc_fail(err, KC_EFAIL, "/run is not a tmpfs; secrets must not reach a disk");
+	}
+	*ret = fd;
+	return 0;
+}
+
+int kc_front_gate(bool wait, int *ret, struct kc_err *err)
+{
+	struct stat st = { 0 };
+	int fd = -1, r;
+
+	while (st.st_nlink == 0) { /* a reset took it away while we waited */
+		kc_closep(&fd);
+		r = open_run_dir(&fd, err);
+		if (r < 0)
+			return r;
+		if (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) < 0 || fstat(fd, &st) < 0) {
+			r = kc_fail_errno(err, errno, KC_NODE_RUN);
+			close(fd);
+			return r;
+		}
+	}
+	*ret = fd;
+	return 0;
+}
+
 int kc_front_run(struct kc_agent *a, const char *verb, int *ret_code, struct kc_err *err)
 {
 	_cleanup_close_ int fd = -1, gate = -1;
 	int r = kc_marker_check(a->uid, a->fence, err);
 
 	if (r == 0)
-		r = make_run_dir(err);
-	if (r < 0)
-		return r;
-	/* One operator at a time comes through the door. */
-	gate = open(KC_NODE_RUN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (gate < 0 || flock(gate, LOCK_EX) < 0)
-		return kc_fail_errno(err, errno, KC_NODE_RUN);
-	r = meet_running(a, verb, err);
+		r = kc_front_gate(true, &gate, err);
+	if (r == 0)
+		r = meet_running(a, verb, err);
 	if (r == 0)
 		r = start(a, verb, err);
 	if (r < 0)
