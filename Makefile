@@ -8,6 +8,7 @@ help:
 	@echo "make check     every test (root)"
 	@echo "make quick     builds, lints and unit tests only"
 	@echo "make bench     our bootstrap beside kubeadm's, in one table (root)"
+	@echo "make faults    every fault of a cluster's life: hours (root)"
 	@echo "make lint      the lints;  make format  clang-format in place"
 
 deps:
@@ -39,5 +40,8 @@ format: deps
 bench: build
 	@tools/bench.sh
 
-faults fuzz nightly:
+faults: build
+	@tools/faults.sh
+
+fuzz nightly:
 	@echo "make $@: not there yet; the tests there are run with make check" >&2; exit 1

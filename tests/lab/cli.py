@@ -43,6 +43,7 @@ class Cli:
     def __init__(self, state, bundle=None, home=None):
         self.state, self.bundle = Path(state), bundle or os.environ.get("KC_BUNDLE")
         self.home = home
+        self.extra_env = {}
 
     def argv(self, *args):
         extra = ["--state", str(self.state)]
@@ -55,7 +56,7 @@ class Cli:
         env.pop("SSH_AUTH_SOCK", None)
         if self.home:
             env["HOME"] = str(self.home)
-        return env
+        return {**env, **self.extra_env}
 
     def run(self, *args, timeout=300, **kw):
         return Result(
