@@ -76,6 +76,20 @@ class Bench:
             got["a"] = ours.measure_in_place(lab, f"{i}-kubecdn-a")
             say("   kubecdn (a): create {create}, Ready {ready}, DNS {dns} s".format(**got["a"]))
 
+    def five(self, r, i):
+        """A cluster of five, for what grows with their number."""
+        with (
+            LabHosts(["cp1", "w1", "w2", "w3", "w4"]) as lab,
+            tempfile.TemporaryDirectory(dir=OUT) as work,
+        ):
+            ours = Ours(self.bundle, self.logs, work)
+            ours.prepare(lab)
+            self.settle(r)
+            got = r["kubecdn"]["five"] = {"create": ours.create(f"{i}-five")}
+            got["update"] = ours.update(f"{i}-five")
+            got["delete"] = ours.delete(f"{i}-five")
+            say("   five nodes: create {create}, update {update}, delete {delete} s".format(**got))
+
     def attempt(self, what, *args, **kw):
         try:
             what(*args, **kw)
@@ -93,6 +107,7 @@ class Bench:
                 self.attempt(self.kubeadm, r, i, tuned=True)
         if "kubecdn" in self.sides:
             self.attempt(self.kubecdn, r, i)
+            self.attempt(self.five, r, i)
         self.runs.append(r)
         self.write()
 

@@ -128,6 +128,10 @@ class Ours:
             raise RuntimeError(f"not in place before the clock started: {', '.join(sent)}")
         return got
 
+    def create(self, label):
+        """Until the command is done, unobserved."""
+        return self._run(f"{label}-create", "create", "-f", self.file, "--yes")
+
     def update(self, label):
         """Nothing to do: the second time, so that nothing is being settled any more."""
         self._run(f"{label}-update", "update", "-f", self.file, "--yes")

@@ -26,8 +26,11 @@ ROWS = [
     ("(b) CPU s of both hosts until system pods are Ready", "b", "cpu_pods", False, ""),
     ("(b) CPU s of kubecdn itself", "b", "cli", False, ""),
     ("(b) noise: CPU s of other programs", "b", "other", False, ""),
-    ("update with nothing to do, 2 nodes", "verbs", "update", False, "2 (5 nodes)"),
+    ("update with nothing to do, 2 nodes", "verbs", "update", False, ""),
+    ("update with nothing to do, 5 nodes", "five", "update", False, "2"),
+    ("create of 5 nodes: validated", "five", "create", False, ""),
     ("delete --yes", "verbs", "delete", False, "10"),
+    ("delete --yes, 5 nodes", "five", "delete", False, "10"),
 ]
 TUNED = [
     ("both nodes Ready", "ready"),
