@@ -7,6 +7,7 @@ help:
 	@echo "make build     the release build: build/release/bin/kubecdn"
 	@echo "make check     every test (root)"
 	@echo "make quick     builds, lints and unit tests only"
+	@echo "make nightly   every test, the slow ones and bigger samples included (root)"
 	@echo "make bench     our bootstrap beside kubeadm's, in one table (root)"
 	@echo "make faults    every fault of a cluster's life: hours (root)"
 	@echo "make lint      the lints;  make format  clang-format in place"
@@ -43,5 +44,8 @@ bench: build
 faults: build
 	@tools/faults.sh
 
-fuzz nightly:
+nightly:
+	@KC_NIGHTLY=1 KC_KILLS=20 KC_FAULTS=10 tools/check.sh
+
+fuzz:
 	@echo "make $@: not there yet; the tests there are run with make check" >&2; exit 1

@@ -28,7 +28,7 @@
 static const char early_unit[] = "[Unit]\n"
 				 "Description=Make this lab machine writable like a real one\n"
 				 "DefaultDependencies=no\n"
-				 "Before=sysinit.target\n"
+				 "Before=sysinit.target systemd-sysctl.service\n"
 				 "[Service]\n"
 				 "Type=oneshot\n"
 				 "ExecStart=/bin/sh -c \"mount --make-rshared /;"

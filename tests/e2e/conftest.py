@@ -14,7 +14,15 @@ from lab.hosts import CACHE, LabHosts
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: left out of the default sample")
+    config.addinivalue_line("markers", "slow: only in make nightly (KC_NIGHTLY=1)")
+
+
+def pytest_collection_modifyitems(config, items):
+    if os.environ.get("KC_NIGHTLY"):
+        return
+    slow = [x for x in items if x.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [x for x in items if x not in slow]
 
 
 @pytest.fixture(scope="session", autouse=True)

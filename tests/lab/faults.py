@@ -13,7 +13,7 @@ from .cli import REPO
 
 class Point(NamedTuple):
     """op: put, remove, ssh, send, http of the program, or agent:HOST; number: from 1; when: before,
-    after; do: kill, cut."""
+    after; do: kill, cut, int, intint, step+N, step-N."""
 
     op: str
     number: int
@@ -62,8 +62,8 @@ def struck(point, result, operations, watches):
     """How many operations there are differs a little from run to run."""
     if point.op.startswith("agent:"):
         return any(w.killed for w in watches)
-    if point.do == "kill":
-        return result.code == -signal.SIGKILL
+    if point.do in ("kill", "int", "intint"):
+        return result.code == (-signal.SIGKILL if point.do == "kill" else 130)
     return sum(op == point.op for op, _ in operations) >= point.number
 
 

@@ -40,7 +40,7 @@ PACKAGES = [
 
 EARLY_UNIT = """[Unit]
 DefaultDependencies=no
-Before=sysinit.target
+Before=sysinit.target systemd-sysctl.service
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c "mount --make-rshared /; for m in /sys/fs/cgroup /sys/fs/cgroup/* /sys \
@@ -369,6 +369,13 @@ class Host:
 
         self.pid = wait_for(f"PID 1 of {self.name}", leader, 15, 0.01)
         wait_for(f"sshd of {self.name}", greets, 30, 0.02)
+
+    def reboot(self):
+        """The power goes, and comes back."""
+        kill_host(self.proc)
+        self.child.wait(10)
+        self.boot()
+        self.await_ssh()
 
     # --- using
 

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum op { PUT, REMOVE, SSH, SEND, HTTP, OPS };
@@ -37,9 +38,10 @@ static struct {
 	enum op op;
 	long number;
 	bool after, cut;
+	char what[16];
 } fault = { .op = OPS };
 
-static atomic_long counts[OPS];
+static atomic_long counts[OPS], stepped;
 static int log_fd = -1;
 
 /* Sessions and channels by their socket, so that a connection can be cut by a call on a channel. */
@@ -77,14 +79,15 @@ static int recall(const void *what)
 __attribute__((constructor)) static void begin(void)
 {
 	const char *file = getenv("KC_FAULT_LOG"), *text = getenv("KC_FAULT");
-	char op[16], when[16], what[16];
+	char op[16], when[16];
 
 	if (file)
 		log_fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-	if (!text || sscanf(text, "%15[^:]:%ld:%15[^:]:%15s", op, &fault.number, when, what) != 4)
+	if (!text ||
+	    sscanf(text, "%15[^:]:%ld:%15[^:]:%15s", op, &fault.number, when, fault.what) != 4)
 		return;
 	fault.after = strcmp(when, "after") == 0;
-	fault.cut = strcmp(what, "cut") == 0;
+	fault.cut = strcmp(fault.what, "cut") == 0;
 	for (enum op i = 0; i < OPS; i++)
 		if (strcmp(op, names[i]) == 0)
 			fault.op = i;
@@ -92,10 +95,18 @@ __attribute__((constructor)) static void begin(void)
 
 static void strike(int fd)
 {
-	if (!fault.cut)
+	if (strcmp(fault.what, "kill") == 0)
 		kill(getpid(), SIGKILL);
-	if (fd >= 0)
+	if (fault.cut && fd >= 0)
 		shutdown(fd, SHUT_RDWR);
+	if (strncmp(fault.what, "int", 3) == 0)
+		kill(getpid(), SIGINT);
+	if (strcmp(fault.what, "intint") == 0) {
+		usleep(300000); /* nobody types faster, and signals of one kind do not queue */
+		kill(getpid(), SIGINT);
+	}
+	if (strncmp(fault.what, "step", 4) == 0)
+		atomic_store(&stepped, atol(fault.what + 4));
 }
 
 /* Count one operation; whether it is the one that goes wrong. */
@@ -117,6 +128,27 @@ static bool count(enum op op, const char *detail)
 	static ret (*next)(__VA_ARGS__);                                                           \
 	if (!next)                                                                                 \
 	*(void **)&next = dlsym(RTLD_NEXT, __func__)
+
+int clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	int r;
+
+	NEXT(int, clockid_t, struct timespec *);
+	r = next(clock, ret);
+	if (r == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
+		ret->tv_sec += atomic_load(&stepped);
+	return r;
+}
+
+time_t time(time_t *ret)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (ret)
+		*ret = now.tv_sec;
+	return now.tv_sec;
+}
 
 int rename(const char *from, const char *to)
 {
@@ -217,5 +249,5 @@ CURLcode curl_easy_perform(CURL *curl)
 	if (!hit || !fault.after)
 		return rc;
 	strike(-1);
-	return CURLE_RECV_ERROR;
+	return fault.cut ? CURLE_RECV_ERROR : rc;
 }

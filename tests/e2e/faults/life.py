@@ -46,19 +46,23 @@ class Life:
             "delete": ["cluster", "delete", NAME],
         }[verb]
 
+    def begin(self):
+        """A state of its own."""
+        self.lives += 1
+        self.cli = Cli(self.folder / f"life{self.lives}" / "state")
+        self.cli.state.parent.mkdir()
+        self.injected = Injected(self.cli, self.lab)
+
     def live(self, points, seen):
         """One life. points: {verb: list}; each disturbs the command anew, until one lets it through,
         and then it is given undisturbed. seen(verb, point or None, result of that run, its operations,
         whether it reached the point, why this verb did not come to the right end, or None), once that is
         known."""
-        self.lives += 1
-        self.cli = Cli(self.folder / f"life{self.lives}" / "state")
-        self.cli.state.parent.mkdir()
-        injected = Injected(self.cli, self.lab)
+        self.begin()
         for verb in VERBS:
             runs, why = [], None
             for point in points.get(verb, [None]):
-                r, operations, reached = injected.run(*self.argv(verb), "--yes", point=point)
+                r, operations, reached = self.injected.run(*self.argv(verb), "--yes", point=point)
                 runs.append((point, r, operations, reached))
                 if r.code == 0:
                     break
