@@ -3,7 +3,6 @@
 
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
-#include "lib/crypto/hash.h"
 #include "lib/objects/impl.h"
 
 bool kube_is_ours(const json_t *live, const char *owner)
@@ -22,41 +21,27 @@ static char *title(const json_t *o)
 			 space ? "/" : "", kc_json_get_str(meta, "name", "?"));
 }
 
-/* What the API shows of a manifest that it was given: no status, and stringData as data. */
+/* What the API shows of a manifest that it was given: no status. */
 static void settle(json_t *o)
 {
-	json_t *strings = json_object_get(o, "stringData"), *v;
-	const char *key;
-
 	json_object_del(o, "status");
-	if (!streq(kc_json_get_str(o, "kind", ""), "Secret") || !strings)
-		return;
-	if (!json_object_get(o, "data"))
-		json_object_set_new(o, "data", json_object());
-	json_object_foreach(strings, key, v) {
-		_cleanup_wiped_ char *text =
-			kc_base64_encode(json_string_value(v), json_string_length(v));
-
-		json_object_set_new(json_object_get(o, "data"), key, json_string(text));
-	}
-	json_object_del(o, "stringData");
 }
 
-/* Plans and records show that a Secret's value changed, not what it is. */
-static void veil(json_t *o)
+/* A task's want stands in plans, in the record and in the journal: no place for a Secret's values.
+ */
+static int check_manifest(const json_t *o, struct kc_err *err)
 {
-	json_t *data = json_object_get(o, "data"), *v;
-	const char *key;
-	void *next;
+	_cleanup_free_ char *name = NULL;
 
-	if (!streq(kc_json_get_str(o, "kind", ""), "Secret"))
-		return;
-	json_object_foreach_safe(data, next, key, v) {
-		char hex[KC_SHA256_HEX];
-
-		kc_sha256(json_string_value(v), json_string_length(v), hex);
-		json_object_set_new(data, key, json_sprintf("sha256:%s", hex));
-	}
+	if (!streq(kc_json_get_str(o, "kind", ""), "Secret") ||
+	    (!json_object_get(o, "data") && !json_object_get(o, "stringData")))
+		return 0;
+	name = title(o);
+	return kc_fail(err, KC_EINVAL,
+		       "%s: its values would stand in plans and in the record; make it with "
+		       "kubectl "
+		       "or an operator instead",
+		       name);
 }
 
 static json_t *member(json_t *o, const char *key)
@@ -99,7 +84,6 @@ static json_t *actual_of(const struct kc_task *task, const json_t *want, const j
 		     *adopt = json_object_get(task->want, "adopt");
 	_cleanup_free_ char *waits = json_is_false(wait) ? NULL : kube_waits_for(live);
 
-	veil(object);
 	actual = kc_pack("{s:o}", "object", object);
 	/* These two are about us, not about the object: never a difference. */
 	if (wait)
@@ -130,7 +114,9 @@ static int object_find(void *ctx, const struct kc_task *task, json_t **ret_actua
 
 	if (!id)
 		return 0; /* nothing was ever made of it */
-	r = kube_find(ctx, task, id, &live, err);
+	r = check_manifest(id, err);
+	if (r == 0)
+		r = kube_find(ctx, task, id, &live, err);
 	if (r < 0 || !live)
 		return r;
 	if (!kube_is_ours(live, task->owner) && !kc_json_get_bool(task->want, "adopt", false)) {
@@ -151,7 +137,9 @@ static int object_apply(void *ctx, const struct kc_task *task, const json_t *act
 	int r;
 
 	/* find may have been skipped, or somebody was faster. */
-	r = actual ? 0 : kube_find(ctx, task, object, &old, err);
+	r = check_manifest(object, err);
+	if (r == 0 && !actual)
+		r = kube_find(ctx, task, object, &old, err);
 	if (r < 0)
 		return r;
 	if (old && !kube_is_ours(old, task->owner) && !kc_json_get_bool(task->want, "adopt", false))
@@ -213,10 +201,7 @@ static int object_remove(void *ctx, const struct kc_task *task, const json_t *ac
 
 static void object_normalize(json_t *want, json_t *actual)
 {
-	json_t *o = json_object_get(want, "object");
-
-	settle(o);
-	veil(o);
+	settle(json_object_get(want, "object"));
 }
 
 const struct kc_kind kc_kube_object = {

@@ -13,7 +13,7 @@
  * that want has or that our field manager owns, with lists in want's order, so
  * server defaults are quiet and drift shows. Ready: Deployments, DaemonSets and
  * StatefulSets rolled out, CRDs established, others at once ("wait": false: all
- * at once). Values of Secrets show as hashes in what find reports.
+ * at once). A Secret with values is refused: wants stand in plans and records.
  *
  * kube/node: the kubelet makes the Node; apply waits for it (two minutes), then
  * sets labels (the role as node-role.kubernetes.io/ROLE) and taints; other
