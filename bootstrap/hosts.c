@@ -63,23 +63,41 @@ static int load_secrets(struct kc_hosts *h, const json_t *spec, json_t **ret, st
 	return 0;
 }
 
+/* The key of this node's HMACs, or null while nothing can be compared yet. */
+static int node_key(struct kc_hosts *h, const struct kc_task *task, json_t **ret,
+		    struct kc_err *err)
+{
+	char key[KC_SHA256_HEX];
+	int r = kc_state_key(h->secrets, task->id, key, err);
+
+	if (r < 0 && r != KC_ENOTFOUND)
+		return r;
+	*ret = r == 0 ? json_string(key) : json_null();
+	kc_wipe(key, sizeof(key));
+	return 0;
+}
+
 static int make_envelope(struct kc_hosts *h, const struct kc_task *task, json_t **ret,
 			 struct kc_err *err)
 {
 	const char *sha = kc_json_get_str(task->want, "spec", "");
-	json_t *spec = json_object_get(h->specs, sha), *secrets = NULL;
+	json_t *spec = json_object_get(h->specs, sha), *secrets = NULL, *key = NULL;
 	int r;
 
 	if (!spec)
 		return kc_fail(err, KC_EFAIL, "no NodeSpec %.12s", sha);
-	r = load_secrets(h, spec, &secrets, err);
-	if (r < 0)
+	r = node_key(h, task, &key, err);
+	if (r == 0)
+		r = load_secrets(h, spec, &secrets, err);
+	if (r < 0) {
+		json_decref(key);
 		return r;
-	*ret = kc_pack("{s:i, s:i, s:s, s:I, s:s, s:O, s:O, s:o, s:{}}", "format", KC_NODE_FORMAT,
-		       "protocol", KC_NODE_PROTOCOL, "uid", task->owner, "fence",
+	}
+	*ret = kc_pack("{s:i, s:i, s:s, s:I, s:s, s:O, s:O, s:o, s:o, s:{}}", "format",
+		       KC_NODE_FORMAT, "protocol", KC_NODE_PROTOCOL, "uid", task->owner, "fence",
 		       (json_int_t)task->fence, "cluster", h->cluster, "node",
-		       json_object_get(task->want, "node"), "spec", spec, "secrets", secrets,
-		       "certs");
+		       json_object_get(task->want, "node"), "spec", spec, "hmacKey", key, "secrets",
+		       secrets, "certs");
 	return 0;
 }
 

@@ -14,6 +14,7 @@ enum { FORMAT = 1, CA_SECONDS = 10 * 365 * 86400 };
 static const struct secret_def {
 	const char *name, *object, *type, *cn;
 } defs[] = {
+	{ "state", "secrets/state", "state-key", NULL },
 	{ "ca", "pki/ca", "ca", "kubernetes-ca" },
 	{ "front-proxy-ca", "pki/front-proxy-ca", "ca", "front-proxy-ca" },
 	{ "etcd-ca", "pki/etcd-ca", "ca", "etcd-ca" },
@@ -27,7 +28,7 @@ json_t *kc_secret_tasks(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(defs); i++)
 		json_array_append_new(tasks,
-				      kc_pack("{s:o, s:s, s:{s:s, s:s, s:s}}", "id",
+				      kc_pack("{s:o, s:s, s:{s:s, s:s, s:s*}}", "id",
 					      json_sprintf("secret/%s", defs[i].name), "kind",
 					      "secret", "want", "object", defs[i].object, "type",
 					      defs[i].type, "cn", defs[i].cn));
@@ -126,6 +127,18 @@ static json_t *make_encryption(void)
 	return kc_pack("{s:s}", "json", config);
 }
 
+/* 32 bytes as base64: what knows it can tell two values of a secret apart, and nothing else can. */
+static json_t *make_state_key(void)
+{
+	_cleanup_wiped_ char *text = NULL;
+	unsigned char key[32];
+
+	kc_random(key, sizeof(key));
+	text = kc_base64_encode(key, sizeof(key));
+	kc_wipe(key, sizeof(key));
+	return kc_pack("{s:s}", "key", text);
+}
+
 static int secret_apply(void *ctx, const struct kc_task *task, const json_t *actual,
 			const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
@@ -141,7 +154,7 @@ static int secret_apply(void *ctx, const struct kc_task *task, const json_t *act
 	else if (streq(type, "key-pair"))
 		r = make_pair(&secret, err);
 	else
-		secret = make_encryption();
+		secret = streq(type, "state-key") ? make_state_key() : make_encryption();
 	if (r < 0)
 		return r;
 	r = kc_store_put_json(s->store, key, FORMAT, secret, "", NULL, err);
@@ -190,6 +203,23 @@ int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_
 	r = kc_json_str(secret, key, dot ? dot + 1 : "", &text, err);
 	if (r == 0)
 		*ret = xstrdup(text);
+	return r;
+}
+
+/*
+ * A cluster of a release that had no state key gets one with the next apply. The plan before that
+ * must not depend on chance, or nobody could confirm it: until then the CA's key stands in.
+ */
+int kc_state_key(struct kc_secrets *s, const char *purpose, char ret[KC_SHA256_HEX],
+		 struct kc_err *err)
+{
+	_cleanup_wiped_ char *key = NULL;
+	int r = kc_secret_get(s, "secrets/state.key", &key, err);
+
+	if (r == KC_ENOTFOUND)
+		r = kc_secret_get(s, "pki/ca.key", &key, err);
+	if (r == 0)
+		kc_hmac_sha256(key, strlen(key), purpose, strlen(purpose), ret);
 	return r;
 }
 

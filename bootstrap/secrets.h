@@ -6,10 +6,12 @@
  * name such as "pki/ca.crt" is the member "crt" of the object pki/ca.json.
  * Plans, records and journals only ever hold type, name and expiry.
  *
- *	secret/ca              pki/ca.json              {crt, key}   signs API server, kubelets,
- *clients secret/front-proxy-ca  pki/front-proxy-ca.json  {crt, key} secret/etcd-ca pki/etcd-ca.json
- *{crt, key} secret/sa              pki/sa.json              {key, pub}   service account tokens
- *	secret/encryption      secrets/encryption.json  {json}       encryption at rest in etcd
+ *   secret/state           secrets/state.json       {key}       HMACs by which changes are seen
+ *   secret/ca              pki/ca.json              {crt, key}  signs API server, kubelets, clients
+ *   secret/front-proxy-ca  pki/front-proxy-ca.json  {crt, key}
+ *   secret/etcd-ca         pki/etcd-ca.json         {crt, key}
+ *   secret/sa              pki/sa.json              {key, pub}  service account tokens
+ *   secret/encryption      secrets/encryption.json  {json}      encryption at rest in etcd
  */
 #ifndef KC_BOOTSTRAP_SECRETS_H
 #define KC_BOOTSTRAP_SECRETS_H
@@ -18,6 +20,7 @@
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
+#include "lib/crypto/hash.h"
 #include "lib/plan/kind.h"
 #include "lib/store/store.h"
 
@@ -26,13 +29,21 @@ struct kc_secrets {
 	char *prefix; /* "clusters/fra1" */
 };
 
-/* The tasks of all five. */
+/* The tasks of all of them. */
 json_t *kc_secret_tasks(void);
 /* The provider "state" that runs them; s must outlive it. */
 struct kc_provider kc_secrets_provider(struct kc_secrets *s);
 
 /* One secret's text by name ("pki/ca.crt"); KC_ENOTFOUND while it was not made. */
 int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_err *err);
+
+/*
+ * A key of its own for one purpose ("node/w1"), derived from the state key: what is compared by
+ * HMAC there cannot be compared, or guessed, with another one. KC_ENOTFOUND while there is neither
+ * a state key nor anything to compare.
+ */
+int kc_state_key(struct kc_secrets *s, const char *purpose, char ret[KC_SHA256_HEX],
+		 struct kc_err *err);
 
 /* A client certificate from the cluster's CA for this process or a kubeconfig. */
 int kc_admin_cert(struct kc_secrets *s, const char *cn, const char *org, long seconds,

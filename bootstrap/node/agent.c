@@ -39,9 +39,21 @@ static int check_versions(const json_t *envelope, struct kc_err *err)
 	return 0;
 }
 
+/* The operator's key for this node; absent or null: nothing to compare by. */
+static int hmac_key(const json_t *envelope, const char **ret, struct kc_err *err)
+{
+	const json_t *v = json_object_get(envelope, "hmacKey");
+	const char *key = json_string_value(v);
+
+	if (v && !json_is_null(v) && !(key && kc_is_sha256(key)))
+		return kc_fail(err, KC_EINVAL, "envelope: hmacKey must be 64 hex digits or null");
+	*ret = key;
+	return 0;
+}
+
 int kc_agent_init(struct kc_agent *a, json_t *envelope, bool writable, struct kc_err *err)
 {
-	_cleanup_free_ char *identity = NULL;
+	const char *key = NULL;
 	int64_t fence;
 	int r;
 
@@ -51,6 +63,8 @@ int kc_agent_init(struct kc_agent *a, json_t *envelope, bool writable, struct kc
 		r = kc_json_str(envelope, "envelope", "uid", &a->uid, err);
 	if (r == 0)
 		r = kc_json_int(envelope, "envelope", "fence", &fence, err);
+	if (r == 0)
+		r = hmac_key(envelope, &key, err);
 	if (r < 0)
 		return r;
 	a->fence = (uint64_t)fence;
@@ -64,8 +78,8 @@ int kc_agent_init(struct kc_agent *a, json_t *envelope, bool writable, struct kc
 		.deep = kc_json_get_bool(envelope, "deep", false),
 		.writable = writable,
 	};
-	identity = xasprintf("%s %s", a->uid, kc_json_get_str(a->facts, "machineId", ""));
-	r = kc_host_init(&a->host, identity, err);
+	r = kc_host_init(&a->host, key, err);
+	a->keyed = key != NULL;
 	a->host_open = true;
 	if (r == 0)
 		kc_host_recall(&a->host, json_object_get(envelope, "stats"));
@@ -106,8 +120,8 @@ int kc_agent_resolve(void *cookie, const char *name, const json_t *arg, json_t *
 	v = json_object_get(a->host.secrets, key);
 	if (!v)
 		return kc_fail(err, KC_EINVAL, "secret %s was not sent to this node", key);
-	if (!json_is_string(v))
-		return KC_EAGAIN; /* not generated yet */
+	if (!json_is_string(v) || !a->keyed)
+		return KC_EAGAIN; /* not generated yet, or nothing to compare it by */
 	*ret = kc_host_secret_ref(&a->host, key, json_string_value(v), json_string_length(v));
 	return 0;
 }

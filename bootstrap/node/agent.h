@@ -24,6 +24,7 @@ struct kc_agent {
 	const json_t *tasks; /* spec.tasks; NULL: no spec */
 	struct kc_node_host host;
 	bool host_open;
+	bool keyed; /* the envelope came with a key for HMACs */
 };
 
 /* Take an envelope (stolen): checks format and protocol, reads the facts, opens the host. */

@@ -63,9 +63,21 @@ static char *boot_id(void)
 	return id;
 }
 
-int kc_host_init(struct kc_node_host *h, const char *identity, struct kc_err *err)
+static void set_key(struct kc_node_host *h, const char *hmac_key)
 {
-	static const char domain[] = "kubecdn node secret reference";
+	unsigned char bytes[32];
+
+	if (hmac_key) {
+		snprintf(h->hmac_key, sizeof(h->hmac_key), "%s", hmac_key);
+		return;
+	}
+	kc_random(bytes, sizeof(bytes));
+	kc_hex(bytes, sizeof(bytes), h->hmac_key);
+	kc_wipe(bytes, sizeof(bytes));
+}
+
+int kc_host_init(struct kc_node_host *h, const char *hmac_key, struct kc_err *err)
+{
 	_cleanup_free_ char *boot = NULL;
 	int r;
 
@@ -74,7 +86,7 @@ int kc_host_init(struct kc_node_host *h, const char *identity, struct kc_err *er
 	h->state = h->state ? h->state : "/var/lib/kubecdn";
 	h->proc_sys = h->proc_sys ? h->proc_sys : "/proc/sys";
 	h->units = h->units ? h->units : "/etc/systemd/system";
-	kc_hmac_sha256(identity, strlen(identity), domain, strlen(domain), h->hmac_key);
+	set_key(h, hmac_key);
 	r = load(h, "before.json", &h->before, err);
 	if (r < 0)
 		return r;

@@ -42,8 +42,11 @@ struct kc_node_host {
 	uint64_t reload_wanted, reload_done;
 };
 
-/* Load what was noted. identity (cluster uid + machine-id) seeds the key of secrets' HMACs. */
-int kc_host_init(struct kc_node_host *h, const char *identity, struct kc_err *err);
+/*
+ * Load what was noted. hmac_key (64 hex digits) is the operator's for this node, never kept here;
+ * NULL: a random one, which tells values apart within this process only.
+ */
+int kc_host_init(struct kc_node_host *h, const char *hmac_key, struct kc_err *err);
 /* Write the stat cache, if it changed and the host is writable. */
 int kc_host_save(struct kc_node_host *h, struct kc_err *err);
 void kc_host_done(struct kc_node_host *h);
@@ -76,7 +79,7 @@ void kc_host_recall(struct kc_node_host *h, const json_t *stats);
 /* Tell the cache what path (just written) is. */
 void kc_host_learn(struct kc_node_host *h, const char *path, const char *sha256);
 
-/* HMAC of a secret's bytes, comparable on this host for this cluster only. */
+/* HMAC of a secret's bytes under the run's key. */
 void kc_host_hmac(const struct kc_node_host *h, const void *data, size_t len,
 		  char out[KC_SHA256_HEX]);
 /* {"secret": name, "hmac": …} of the bytes. */

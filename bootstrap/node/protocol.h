@@ -21,7 +21,7 @@
  * code is one of KC_E* (lib/base/err.h).
  *
  * Envelope:
- *   {"format": 1, "protocol": 1, "uid": "…", "fence": 7, "cluster": "fra1",
+ *   {"format": 1, "protocol": 2, "uid": "…", "fence": 7, "cluster": "fra1",
  *    "deep": false,                        true: hash every blob, whatever its stat says
  *    "node": {"name": "w1", "addresses": ["192.0.2.12"], "role": "worker", "taints": [ … ], …},
  *    "spec": {"format": 1, "checks": [ … ], "tasks": [ … ]}    the NodeSpec: equal for all nodes of
@@ -29,13 +29,17 @@
  *    "stats": {…},                         as a plan on this host answered in this run: what was
  *                                          hashed then and has the same size, times and inode now
  *                                          is not hashed again; optional
+ *    "hmacKey": "64 hex digits",           this node's, derived from the cluster's state key; null:
+ *                                          there is none yet (a preview), secrets count as unknown
  *    "secrets": {"pki/ca.crt": "PEM"},     null: not generated yet (a preview)
  *    "certs": {"cert/kubelet": "PEM"}}     apply only: issued for this node's CSRs
  *
  * {"$fact": "a.b"} in the spec is looked up in "node" first (so names and
  * addresses come from the inventory), then in the host's own facts.
  * {"$secret": "name"} is looked up in "secrets"; records and plans hold
- * {"secret": name, "hmac": …} instead of the bytes.
+ * {"secret": name, "hmac": …} instead of the bytes. The key of these HMACs is the operator's: it
+ * comes with each envelope and is not kept on the host, so that what is recorded here says nothing
+ * to whoever reads it.
  *
  * probe says what only the host itself can say of the cluster's health, and changes nothing there:
  *   {"dns": {"server": "10.96.0.10", "name": "kubernetes.default.svc.cluster.local."},
@@ -56,7 +60,7 @@
 #ifndef KC_NODE_PROTOCOL_H
 #define KC_NODE_PROTOCOL_H
 
-#define KC_NODE_PROTOCOL 1
+#define KC_NODE_PROTOCOL 2
 #define KC_NODE_FORMAT	 1
 
 /* Where things stand on a host. */

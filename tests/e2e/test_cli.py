@@ -116,7 +116,7 @@ def test_empty_state(run, tmp_path):
 
 def test_version(run):
     v = json.loads(run("version", "-o", "json").stdout)
-    assert v["kubernetes"]["supported"] and v["protocol"] == 1
+    assert v["kubernetes"]["supported"] and v["protocol"] == 2
     text = run("version").stdout
     assert v["version"] in text
     assert run("--version").stdout == text

@@ -18,6 +18,7 @@ from lab.snapshot import assert_same, snapshot
 
 REPO = Path(__file__).resolve().parents[2]
 AGENT = "/opt/kubecdn/bin/kubecdn-node"
+HMAC_KEY = hashlib.sha256(b"of this node").hexdigest()
 UID = "6f2a1f0e-0000-4000-8000-000000000001"
 
 
@@ -251,12 +252,13 @@ class Site:
         self.agent = Agent(host)
         self.envelope = {
             "format": 1,
-            "protocol": 1,
+            "protocol": 2,
             "uid": UID,
             "fence": 3,
             "cluster": "t",
             "node": {"name": host.name, "address": host.address},
             "spec": make_spec(self.blob),
+            "hmacKey": HMAC_KEY,
             "secrets": {"pki/ca.crt": self.ca.pem, "token": "s3cret-once"},
         }
 
@@ -454,6 +456,7 @@ def test_who_may_work_here(site):
     [
         ({"protocol": 99}, "protocol 99"),
         ({"uid": 5}, 'no string "uid"'),
+        ({"hmacKey": "short"}, "hmacKey must be 64 hex digits"),
         (
             {"spec": {"format": 1, "tasks": [{"id": "a", "kind": "nope", "want": {}}]}},
             "nope",
@@ -497,7 +500,7 @@ def pair_agent():
             Agent(lab["n1"], "/root/agent"),
             {
                 "format": 1,
-                "protocol": 1,
+                "protocol": 2,
                 "uid": UID,
                 "fence": 1,
                 "cluster": "t",

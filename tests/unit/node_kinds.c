@@ -19,6 +19,8 @@
 #include "lib/codec/zstd.h"
 #include "lib/crypto/pki.h"
 
+#define KEY "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static char top[] = "/tmp/kc-node-XXXXXX";
 static char *state_dir, *blobs;
 static struct kc_node_host host;
@@ -37,7 +39,7 @@ static void open_host(void)
 				      .secrets = secrets,
 				      .certs = certs,
 				      .writable = true };
-	assert_int_equal(kc_host_init(&host, "uid machine", NULL), 0);
+	assert_int_equal(kc_host_init(&host, KEY, NULL), 0);
 }
 
 static int setup(void **state)
@@ -157,6 +159,28 @@ static void secret_is_never_shown(void **state)
 	assert_null(strstr(text, "bytes"));
 	kc_sha256("bytes", 5, hex);
 	assert_null(strstr(text, hex)); /* a plain hash could be guessed */
+}
+
+/* Two operators' keys tell nothing to each other; without one, not even two runs do. */
+static void hmacs_are_the_operators(void **state)
+{
+	struct kc_node_host a = { .state = state_dir }, b = { .state = state_dir };
+	char here[KC_SHA256_HEX], there[KC_SHA256_HEX];
+
+	assert_int_equal(kc_host_init(&a, KEY, NULL), 0);
+	assert_int_equal(kc_host_init(&b, NULL, NULL), 0);
+	kc_host_hmac(&a, "bytes", 5, here);
+	kc_host_hmac(&host, "bytes", 5, there);
+	assert_string_equal(here, there);
+	kc_host_hmac(&b, "bytes", 5, there);
+	assert_string_not_equal(here, there);
+	kc_host_done(&b);
+	b = (struct kc_node_host){ .state = state_dir };
+	assert_int_equal(kc_host_init(&b, NULL, NULL), 0);
+	kc_host_hmac(&b, "bytes", 5, here);
+	assert_string_not_equal(here, there);
+	kc_host_done(&a);
+	kc_host_done(&b);
 }
 
 static json_t *pack_blob(const char *content, const char *path)
@@ -403,6 +427,7 @@ int main(void)
 		T(file_comes_and_goes),
 		T(file_before_ours),
 		T(secret_is_never_shown),
+		T(hmacs_are_the_operators),
 		T(blob_by_content),
 		T(stat_cache),
 		T(link_initial_is_the_owners),
