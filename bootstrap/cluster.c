@@ -366,7 +366,7 @@ int kc_cluster_list(const struct kc_cluster_opts *o, json_t **ret, struct kc_err
 		const char *k = json_string_value(key) + strlen("clusters/");
 		_cleanup_free_ char *name = xstrndup(k, strcspn(k, "/"));
 
-		if (r == 0 && kc_endswith(k, "/cluster.json"))
+		if (r == 0 && streq(k + strcspn(k, "/"), "/cluster.json"))
 			r = list_one(&s, name, out, err);
 	}
 	if (r == 0)

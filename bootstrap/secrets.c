@@ -1,15 +1,15 @@
 #include "bootstrap/secrets.h"
 
-#include <libgen.h>
 #include <string.h>
 
+#include "bootstrap/formats.h"
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
 #include "lib/crypto/pki.h"
 
-enum { FORMAT = 1, CA_SECONDS = 10 * 365 * 86400 };
+enum { CA_SECONDS = 10 * 365 * 86400 };
 
 static const struct secret_def {
 	const char *name, *object, *type, *cn;
@@ -78,7 +78,7 @@ static int secret_find(void *ctx, const struct kc_task *task, json_t **ret_actua
 
 	if (!object)
 		return 0;
-	r = kc_store_get_json(s->store, key, FORMAT, &secret, NULL, err);
+	r = kc_store_get_json(s->store, key, &kc_secret_format, &secret, NULL, err);
 	if (r == KC_ENOTFOUND)
 		return 0;
 	return r < 0 ? r : describe(want, secret, ret_actual, err);
@@ -157,7 +157,7 @@ static int secret_apply(void *ctx, const struct kc_task *task, const json_t *act
 		secret = streq(type, "state-key") ? make_state_key() : make_encryption();
 	if (r < 0)
 		return r;
-	r = kc_store_put_json(s->store, key, FORMAT, secret, "", NULL, err);
+	r = kc_store_put_json(s->store, key, &kc_secret_format, secret, "", NULL, err);
 	/* Made by a run that died before it could record it: that one counts. */
 	if (r == KC_ECONFLICT)
 		return secret_find(ctx, task, ret_actual, err);
@@ -197,7 +197,7 @@ int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_
 	const char *text;
 	int r;
 
-	r = kc_store_get_json(s->store, key, FORMAT, &secret, NULL, err);
+	r = kc_store_get_json(s->store, key, &kc_secret_format, &secret, NULL, err);
 	if (r < 0)
 		return r;
 	r = kc_json_str(secret, key, dot ? dot + 1 : "", &text, err);

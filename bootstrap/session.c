@@ -5,13 +5,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bootstrap/formats.h"
 #include "bootstrap/schema.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
-#include "lib/codec/yaml.h"
 #include "lib/crypto/hash.h"
 
 enum { MANIFEST_MAX = 1 << 20 };
@@ -206,7 +206,7 @@ static char *known_names(struct session *s)
 		json_array_foreach(keys, i, key) {
 			const char *k = json_string_value(key) + strlen("clusters/");
 
-			if (kc_endswith(k, "/cluster.json"))
+			if (streq(k + strcspn(k, "/"), "/cluster.json"))
 				kc_buf_printf(&text, "%s%.*s", text.len ? ", " : "",
 					      (int)strcspn(k, "/"), k);
 		}
@@ -221,7 +221,7 @@ static int read_identity(struct session *s, struct kc_err *err)
 	const char *uid;
 	int r;
 
-	r = kc_store_get_json(s->store, key, CLUSTER_FORMAT, &id, NULL, err);
+	r = kc_store_get_json(s->store, key, &kc_identity_format, &id, NULL, err);
 	if (r == 0)
 		r = kc_json_str(id, key, "uid", &uid, err);
 	if (r < 0)
@@ -234,10 +234,7 @@ static int read_identity(struct session *s, struct kc_err *err)
 
 int session_stored(struct session *s, json_t **ret_cluster, struct kc_err *err)
 {
-	_cleanup_free_ char *key = xasprintf("%s/spec.yaml", s->prefix), *text = NULL,
-			    *names = NULL;
-	_cleanup_(kc_yaml_freep) struct kc_yaml *yaml = NULL;
-	size_t len;
+	_cleanup_free_ char *key = xasprintf("%s/spec.yaml", s->prefix), *names = NULL;
 	int r;
 
 	r = read_identity(s, err);
@@ -248,17 +245,13 @@ int session_stored(struct session *s, json_t **ret_cluster, struct kc_err *err)
 	}
 	if (r < 0)
 		return r;
-	r = kc_store_get(s->store, key, &text, &len, NULL, err);
+	r = kc_store_get_json(s->store, key, &kc_spec_format, ret_cluster, NULL, err);
 	/* The uid is minted first: a create that died there left no document. */
 	if (r == KC_ENOTFOUND)
 		return kc_fail(err, r,
 			       "cluster \"%s\" was never created completely; run the create again "
 			       "with its manifest or flags",
 			       s->name);
-	if (r == 0)
-		r = kc_yaml_parse(key, text, len, &yaml, err);
-	if (r == 0)
-		*ret_cluster = json_incref(kc_yaml_value(yaml, 0));
 	return r;
 }
 
@@ -280,31 +273,48 @@ static int store_identity(struct session *s, struct kc_err *err)
 
 	kc_time_format(time(NULL), now);
 	id = kc_pack("{s:s, s:s, s:s}", "uid", s->uid, "name", s->name, "created", now);
-	return kc_store_put_json(s->store, key, CLUSTER_FORMAT, id, "", NULL, err);
+	return kc_store_put_json(s->store, key, &kc_identity_format, id, "", NULL, err);
 }
 
 static int store_document(struct session *s, struct kc_err *err)
 {
 	_cleanup_free_ char *key = xasprintf("%s/spec.yaml", s->prefix);
-	_cleanup_free_ char *text = kc_yaml_text(s->cluster);
 
-	return kc_store_put(s->store, key, text, strlen(text), NULL, NULL, err);
+	return kc_store_put_json(s->store, key, &kc_spec_format, s->cluster, NULL, NULL, err);
+}
+
+/* What a later release wrote is refused before the lock leaves a trace. */
+static int take_lock(struct session *s, const char *verb, size_t *ret_older, struct kc_err *err)
+{
+	_cleanup_free_ char *lock = xasprintf("%s/lock", s->prefix);
+	int r = kc_formats_check(s->store, s->prefix, kc_cluster_stored, ret_older, err);
+
+	if (r < 0)
+		return r;
+	r = kc_lock_acquire(s->store, lock, verb, &s->lock, err);
+	return r < 0 ? kc_wrap(err, "cluster %s", s->name) : 0;
 }
 
 int session_begin(struct session *s, const char *verb, bool writing, struct kc_err *err)
 {
-	_cleanup_free_ char *lock = xasprintf("%s/lock", s->prefix);
 	uint64_t fence = 0;
+	size_t older = 0;
 	int r = 0;
 
 	s->writing = writing;
 	if (writing) {
-		r = kc_lock_acquire(s->store, lock, verb, &s->lock, err);
+		r = take_lock(s, verb, &older, err);
 		if (r < 0)
-			return kc_wrap(err, "cluster %s", s->name);
+			return r;
 		fence = kc_lock_fence(s->lock);
 	}
 	r = read_identity(s, err);
+	if (older && (r == 0 || r == KC_ENOTFOUND)) {
+		int m = kc_formats_migrate(s->store, s->prefix, kc_cluster_stored, s->uid, s->lock,
+					   err);
+
+		r = m < 0 ? m : r;
+	}
 	if (r == KC_ENOTFOUND && writing && !s->deleting) {
 		mint_uid(s); /* stored once the plan is accepted */
 		r = 0;

@@ -15,8 +15,6 @@
 #include "lib/plan/state.h"
 #include "lib/store/lock.h"
 
-enum { CLUSTER_FORMAT = 1 };
-
 struct session {
 	const struct kc_cluster_opts *o;
 	const struct kc_cluster_io *io;

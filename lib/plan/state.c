@@ -24,8 +24,7 @@
 #include "lib/codec/json.h"
 #include "lib/plan/engine.h"
 
-#define STATE_FORMAT 1
-#define QUEUE_MAX    200 /* entries that may wait for somebody's durable one */
+#define QUEUE_MAX 200 /* entries that may wait for somebody's durable one */
 
 struct kc_state {
 	struct kc_store *store;
@@ -187,7 +186,7 @@ static int read_record(struct kc_state *s, struct snapshot *n, struct kc_err *er
 	json_auto_t *rec = NULL;
 	const json_t *tasks;
 	int64_t fence, serial;
-	int r = kc_store_get_json(s->store, key, STATE_FORMAT, &rec, n->etag, err);
+	int r = kc_store_get_json(s->store, key, &kc_record_format, &rec, n->etag, err);
 
 	if (r == KC_ENOTFOUND) {
 		n->tasks = json_object();
@@ -234,8 +233,8 @@ static int replay(struct kc_state *s, struct snapshot *n, struct kc_err *err)
 		if (!parse_key(json_string_value(k), &f, &q) || f < n->fence ||
 		    (f == n->fence && q <= n->serial))
 			continue;
-		r = kc_store_get_json(s->store, json_string_value(k), STATE_FORMAT, &seg, NULL,
-				      err);
+		r = kc_store_get_json(s->store, json_string_value(k), &kc_journal_format, &seg,
+				      NULL, err);
 		if (r == KC_ENOTFOUND)
 			return KC_EAGAIN;
 		if (r < 0)
@@ -262,7 +261,7 @@ static int put_record(struct kc_state *s, const json_t *tasks, const json_t *gen
 		kc_pack("{s:s, s:I, s:I, s:O, s:O}", "uid", s->uid, "fence", (json_int_t)s->fence,
 			"serial", (json_int_t)serial, "tasks", tasks, "generations", generations);
 
-	return kc_store_put_json(s->store, key, STATE_FORMAT, rec, if_match, s->etag, err);
+	return kc_store_put_json(s->store, key, &kc_record_format, rec, if_match, s->etag, err);
 }
 
 /* What the record has folded in. Never in the way: what stays is left out by replay. */
@@ -392,7 +391,7 @@ static void lead(struct kc_state *s)
 	pthread_mutex_unlock(&s->lock);
 	seg = kc_pack("{s:s, s:I, s:I, s:o}", "uid", s->uid, "fence", (json_int_t)s->fence,
 		      "serial", (json_int_t)serial, "entries", batch);
-	r = kc_store_put_json(s->store, key, STATE_FORMAT, seg, "", NULL, &err);
+	r = kc_store_put_json(s->store, key, &kc_journal_format, seg, "", NULL, &err);
 	pthread_mutex_lock(&s->lock);
 	s->leading = false;
 	if (r < 0) {

@@ -15,9 +15,13 @@
 #define KC_PLAN_STATE_H
 
 #include "lib/base/mem.h"
+#include "lib/store/format.h"
 #include "lib/store/store.h"
 
 struct kc_state;
+
+/* state_format.c: what record and journal hold, and held. */
+extern const struct kc_format kc_record_format, kc_journal_format;
 
 /*
  * Read-only when fence is 0 (previews); otherwise the record is fenced first. uid is the owner's:

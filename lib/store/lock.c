@@ -15,9 +15,10 @@
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
-#define LOCK_FORMAT 1
 #define LOCK_TTL_MS 30000
 #define PROOF_MS    1000 /* how long a look at the lease is good for */
+
+const struct kc_format kc_lock_format = { .name = "lock", .current = 1 };
 
 struct kc_lock {
 	struct kc_store *store;
@@ -142,7 +143,7 @@ static int refuse(const char *key, const json_t *lease, struct kc_err *err)
 static int read_lease(struct kc_store *s, const char *key, json_t **ret,
 		      char ret_etag[KC_STORE_ETAG], struct kc_err *err)
 {
-	int r = kc_store_get_json(s, key, LOCK_FORMAT, ret, ret_etag, err);
+	int r = kc_store_get_json(s, key, &kc_lock_format, ret, ret_etag, err);
 
 	if (r != KC_ENOTFOUND)
 		return r;
@@ -181,7 +182,7 @@ static int try_acquire(struct kc_lock *l, const char *verb, struct kc_err *err)
 	l->fence = (uint64_t)kc_json_get_int(old, "fence", 0) + 1;
 	json_object_set_new(lease, "fence", json_integer((json_int_t)l->fence));
 	set_expiry(lease, now, l->ttl_ms);
-	r = kc_store_put_json(l->store, l->key, LOCK_FORMAT, lease, etag, l->etag, err);
+	r = kc_store_put_json(l->store, l->key, &kc_lock_format, lease, etag, l->etag, err);
 	if (r == KC_ECONFLICT)
 		return KC_EAGAIN;
 	if (r < 0)
@@ -229,7 +230,7 @@ static int renew(struct kc_lock *l)
 	if (r < 0)
 		return r;
 	set_expiry(l->lease, now, l->ttl_ms);
-	r = kc_store_put_json(l->store, l->key, LOCK_FORMAT, l->lease, l->etag, etag, NULL);
+	r = kc_store_put_json(l->store, l->key, &kc_lock_format, l->lease, l->etag, etag, NULL);
 	if (r == KC_ECONFLICT && still_mine(l))
 		return KC_EAGAIN; /* our own last put, whose reply was lost */
 	if (r < 0)
@@ -422,7 +423,7 @@ void kc_lock_release(struct kc_lock *l)
 	lease = free_lease(l->fence);
 	/* When this fails the lease expires, or the dead pid is seen. */
 	if (!l->lost)
-		kc_store_put_json(l->store, l->key, LOCK_FORMAT, lease, l->etag, NULL, NULL);
+		kc_store_put_json(l->store, l->key, &kc_lock_format, lease, l->etag, NULL, NULL);
 	lock_free(l);
 }
 
@@ -455,7 +456,7 @@ int kc_lock_break(struct kc_store *s, const char *key, uint64_t fence, struct kc
 			       "%s: held with fence %" PRId64 ", not %" PRIu64
 			       "; look again who holds it",
 			       key, found, fence);
-	return kc_store_put_json(s, key, LOCK_FORMAT, unheld, etag, NULL, err);
+	return kc_store_put_json(s, key, &kc_lock_format, unheld, etag, NULL, err);
 }
 
 int kc_lock_remove(struct kc_store *store, const char *key, uint64_t fence, struct kc_err *err)
@@ -464,7 +465,7 @@ int kc_lock_remove(struct kc_store *store, const char *key, uint64_t fence, stru
 	json_auto_t *lease = NULL;
 	int r;
 
-	r = kc_store_get_json(store, key, LOCK_FORMAT, &lease, etag, err);
+	r = kc_store_get_json(store, key, &kc_lock_format, &lease, etag, err);
 	if (r < 0)
 		return r == KC_ENOTFOUND ? 0 : r;
 	if (kc_json_get_int(lease, "fence", 0) != (int64_t)fence)

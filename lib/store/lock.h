@@ -10,9 +10,11 @@
 #ifndef KC_STORE_LOCK_H
 #define KC_STORE_LOCK_H
 
+#include "lib/store/format.h"
 #include "lib/store/store.h"
 
 struct kc_lock;
+extern const struct kc_format kc_lock_format;
 
 /*
  * Acquire key for verb ("cluster update"). Held by another: KC_ECONFLICT, with who holds it, since

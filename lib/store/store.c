@@ -4,9 +4,8 @@
 
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/store/format.h"
 #include "lib/store/type.h"
-
-#define WRITER "kubecdn " KC_VERSION
 
 static const struct kc_store_type *const types[] = { &kc_store_dir };
 
@@ -122,47 +121,37 @@ int kc_store_conflict(const char *if_match, bool exists, struct kc_err *err)
 		       *if_match ? "somebody else changed it meanwhile" : "it exists already");
 }
 
-int kc_store_get_json(struct kc_store *s, const char *key, int format, json_t **ret,
-		      char ret_etag[KC_STORE_ETAG], struct kc_err *err)
+int kc_store_get_json(struct kc_store *s, const char *key, const struct kc_format *format,
+		      json_t **ret, char ret_etag[KC_STORE_ETAG], struct kc_err *err)
 {
-	_cleanup_free_ char *text = NULL;
+	_cleanup_wiped_ char *text = NULL;
 	json_auto_t *v = NULL;
 	char etag[KC_STORE_ETAG];
-	int64_t found;
 	size_t len;
 	int r;
 
 	r = kc_store_get(s, key, &text, &len, etag, err);
+	if (r == 0)
+		r = (format->parse ? format->parse : kc_json_parse)(text, len, key, &v, err);
+	if (r == 0)
+		r = kc_format_migrate(format, key, v, NULL, err);
 	if (r < 0)
 		return r;
-	r = kc_json_parse(text, len, key, &v, err);
-	if (r < 0)
-		return r;
-	r = kc_json_int(v, key, "format", &found, err);
-	if (r < 0)
-		return r;
-	if (found > format)
-		return kc_fail(err, KC_EINVAL,
-			       "%s: written by %s in format %lld; this is %s, which reads up to "
-			       "%d: upgrade",
-			       key, kc_json_get_str(v, "writtenBy", "a newer kubecdn"),
-			       (long long)found, WRITER, format);
-	json_object_del(v, "format");
-	json_object_del(v, "writtenBy");
 	if (ret_etag)
 		memcpy(ret_etag, etag, sizeof(etag));
 	*ret = TAKE(v);
 	return 0;
 }
 
-int kc_store_put_json(struct kc_store *s, const char *key, int format, const json_t *value,
-		      const char *if_match, char ret_etag[KC_STORE_ETAG], struct kc_err *err)
+int kc_store_put_json(struct kc_store *s, const char *key, const struct kc_format *format,
+		      const json_t *value, const char *if_match, char ret_etag[KC_STORE_ETAG],
+		      struct kc_err *err)
 {
 	json_auto_t *v = json_copy((json_t *)value);
-	_cleanup_free_ char *text = NULL;
+	_cleanup_wiped_ char *text = NULL;
 
-	json_object_set_new(v, "format", json_integer(format));
-	json_object_set_new(v, "writtenBy", json_string(WRITER));
-	text = kc_json_text(v);
+	json_object_set_new(v, "format", json_integer(format->current));
+	json_object_set_new(v, "writtenBy", json_string(KC_STORE_WRITER));
+	text = (format->print ? format->print : kc_json_text)(v);
 	return kc_store_put(s, key, text, strlen(text), if_match, ret_etag, err);
 }

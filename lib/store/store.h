@@ -26,6 +26,7 @@
 #define KC_STORE_ETAG 72 /* bytes, with the NUL */
 
 struct kc_store;
+struct kc_format; /* lib/store/format.h */
 
 struct kc_store_type {
 	const char *scheme; /* "dir" */
@@ -70,13 +71,14 @@ int kc_store_list(struct kc_store *s, const char *prefix, json_t **ret_keys, str
 int kc_store_remove(struct kc_store *s, const char *key, const char *if_match, struct kc_err *err);
 
 /*
- * JSON objects with {"format": N, "writtenBy": "kubecdn X"} around them. get
- * refuses a newer format ("written by kubecdn 0.4; this is 0.1: upgrade"),
- * KC_EINVAL, and malformed JSON.
+ * Objects with {"format": N, "writtenBy": "kubecdn X"} in them. get migrates an
+ * older format in memory, refuses a newer one ("written by kubecdn 0.4; this is
+ * 0.1: upgrade"), KC_EINVAL, and malformed text.
  */
-int kc_store_get_json(struct kc_store *s, const char *key, int format, json_t **ret,
-		      char ret_etag[KC_STORE_ETAG], struct kc_err *err);
-int kc_store_put_json(struct kc_store *s, const char *key, int format, const json_t *value,
-		      const char *if_match, char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+int kc_store_get_json(struct kc_store *s, const char *key, const struct kc_format *format,
+		      json_t **ret, char ret_etag[KC_STORE_ETAG], struct kc_err *err);
+int kc_store_put_json(struct kc_store *s, const char *key, const struct kc_format *format,
+		      const json_t *value, const char *if_match, char ret_etag[KC_STORE_ETAG],
+		      struct kc_err *err);
 
 #endif

@@ -6,6 +6,8 @@
 
 #include "lib/store/store.h"
 
+#define KC_STORE_WRITER "kubecdn " KC_VERSION
+
 extern const struct kc_store_type kc_store_dir;
 
 /* The three ways in which a condition is not met, in words that are equal for all back ends. */

@@ -14,6 +14,7 @@
 
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/store/format.h"
 
 #define WRITERS 40
 
@@ -210,23 +211,31 @@ static void no_torn_read(const struct kc_store_suite *suite)
 	assert_int_equal(t.torn, 0);
 }
 
+static int to_two(json_t *value, const char *owner, struct kc_err *e)
+{
+	return json_object_set_new(value, "two", json_true());
+}
+
 static void formats(struct kc_store *s)
 {
+	static kc_format_step *const steps[] = { to_two };
+	const struct kc_format one = { .name = "x", .current = 1 },
+			       two = { .name = "x", .current = 2, .steps = steps };
 	json_auto_t *v = kc_pack("{s:i}", "n", 7), *back = NULL, *never = NULL;
 	_cleanup_free_ char *text = NULL;
 
-	assert_int_equal(kc_store_put_json(s, "f/x.json", 2, v, NULL, NULL, &err), 0);
+	assert_int_equal(kc_store_put_json(s, "f/x.json", &two, v, NULL, NULL, &err), 0);
 	assert_int_equal(kc_store_get(s, "f/x.json", &text, NULL, NULL, &err), 0);
 	assert_non_null(strstr(text, "\"format\":2"));
 	assert_non_null(strstr(text, "\"writtenBy\":\"kubecdn "));
-	assert_int_equal(kc_store_get_json(s, "f/x.json", 2, &back, NULL, &err), 0);
+	assert_int_equal(kc_store_get_json(s, "f/x.json", &two, &back, NULL, &err), 0);
 	assert_true(json_equal(v, back));
-	assert_int_equal(kc_store_get_json(s, "f/x.json", 1, &never, NULL, &err), KC_EINVAL);
+	assert_int_equal(kc_store_get_json(s, "f/x.json", &one, &never, NULL, &err), KC_EINVAL);
 	assert_non_null(strstr(err.msg, "upgrade"));
 	put_ok(s, "f/y.json", "{\"format\":1,", NULL, NULL);
-	assert_int_equal(kc_store_get_json(s, "f/y.json", 1, &never, NULL, &err), KC_EINVAL);
+	assert_int_equal(kc_store_get_json(s, "f/y.json", &one, &never, NULL, &err), KC_EINVAL);
 	put_ok(s, "f/z.json", "{}", NULL, NULL);
-	assert_int_equal(kc_store_get_json(s, "f/z.json", 1, &never, NULL, &err), KC_EINVAL);
+	assert_int_equal(kc_store_get_json(s, "f/z.json", &one, &never, NULL, &err), KC_EINVAL);
 	assert_null(never);
 }
 

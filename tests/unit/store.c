@@ -144,7 +144,9 @@ static void test_renewal_and_expiry(void **x)
 	foreign = kc_pack("{s:s, s:s, s:s, s:i, s:s, s:i, s:I}", "holder", "root", "host",
 			  "elsewhere", "bootId", "x", "pid", 1, "verb", "cluster update", "fence",
 			  41, "expires", (json_int_t)(kc_realtime_ms() + 200));
-	assert_int_equal(kc_store_put_json(store, "l/old", 1, foreign, NULL, NULL, &err), 0);
+	assert_int_equal(kc_store_put_json(store, "l/old", &kc_lock_format, foreign, NULL, NULL,
+					   &err),
+			 0);
 	assert_int_equal(kc_lock_acquire(store, "l/old", "v", &b, &err), KC_ECONFLICT);
 	assert_non_null(strstr(err.msg, "root@elsewhere pid 1"));
 	until = kc_now_ms() + 5000;
@@ -209,7 +211,8 @@ static void test_remove(void **x)
 	fence = kc_lock_fence(theirs);
 	kc_lock_release(theirs);
 	assert_int_equal(kc_lock_remove(store, "l/rm", fence, &err), 0);
-	assert_int_equal(kc_store_get_json(store, "l/rm", 1, &none, NULL, &err), KC_ENOTFOUND);
+	assert_int_equal(kc_store_get_json(store, "l/rm", &kc_lock_format, &none, NULL, &err),
+			 KC_ENOTFOUND);
 	assert_int_equal(kc_lock_remove(store, "l/rm", fence, &err), 0);
 }
 

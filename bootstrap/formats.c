@@ -1,0 +1,38 @@
+#include "bootstrap/formats.h"
+
+#include "lib/codec/json.h"
+#include "lib/codec/yaml.h"
+#include "lib/plan/state.h"
+#include "lib/store/lock.h"
+
+static int parse_yaml(const char *text, size_t len, const char *what, json_t **ret,
+		      struct kc_err *err)
+{
+	_cleanup_(kc_yaml_freep) struct kc_yaml *yaml = NULL;
+	int r = kc_yaml_parse(what, text, len, &yaml, err);
+
+	if (r == 0)
+		*ret = json_deep_copy(kc_yaml_value(yaml, 0));
+	return r;
+}
+
+const struct kc_format kc_identity_format = { .name = "cluster", .current = 1 };
+const struct kc_format kc_secret_format = { .name = "secret", .current = 1 };
+const struct kc_format kc_spec_format = {
+	.name = "manifest",
+	.current = 1,
+	.unmarked = true,
+	.parse = parse_yaml,
+	.print = kc_yaml_text,
+};
+
+const struct kc_stored kc_cluster_stored[] = {
+	{ "cluster.json", &kc_identity_format },
+	{ "spec.yaml", &kc_spec_format },
+	{ "record.json", &kc_record_format },
+	{ "journal/", &kc_journal_format },
+	{ "pki/", &kc_secret_format },
+	{ "secrets/", &kc_secret_format },
+	{ "lock", &kc_lock_format },
+	{ NULL, NULL },
+};
