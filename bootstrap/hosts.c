@@ -52,12 +52,15 @@ static int load_secrets(struct kc_hosts *h, const json_t *spec, json_t **ret, st
 	}
 	json_object_foreach_safe(names, tmp, name, v) {
 		_cleanup_wiped_ char *text = NULL;
+		int64_t version;
 
-		r = kc_secret_get(h->secrets, name, &text, err);
+		r = kc_secret_load(h->secrets, name, &text, &version, err);
 		if (r < 0 && r != KC_ENOTFOUND)
 			return r;
 		if (r == 0)
-			json_object_set_new(names, name, json_string(text));
+			json_object_set_new(names, name,
+					    kc_pack("{s:I, s:s}", "version", (json_int_t)version,
+						    "value", text));
 	}
 	*ret = TAKE(names);
 	return 0;
@@ -101,11 +104,37 @@ static int make_envelope(struct kc_hosts *h, const struct kc_task *task, json_t 
 	return 0;
 }
 
-/* What the record keeps of a host. */
-static void add_outputs(json_t *actual, const struct kc_task *task)
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* [{"secret", "version"}] of those that are made, by name. */
+static json_t *versions_of(const json_t *secrets)
+{
+	_cleanup_free_ const char **names = xcalloc(json_object_size(secrets) + 1, sizeof(*names));
+	json_t *out = json_array(), *v;
+	const char *name;
+	size_t n = 0;
+
+	json_object_foreach((json_t *)secrets, name, v)
+		if (json_is_object(v))
+			names[n++] = name;
+	qsort(names, n, sizeof(*names), by_name);
+	for (size_t i = 0; i < n; i++) {
+		v = json_object_get(secrets, names[i]);
+		json_array_append_new(out, kc_pack("{s:s, s:O}", "secret", names[i], "version",
+						   json_object_get(v, "version")));
+	}
+	return out;
+}
+
+/* What the record keeps of a host: how to reach it, and which secrets it was given. */
+static void add_outputs(json_t *actual, const struct kc_task *task, const json_t *envelope)
 {
 	json_object_set(actual, "ssh", json_object_get(task->want, "ssh"));
 	json_object_set(actual, "address", kc_json_at(task->want, "node.address"));
+	json_object_set_new(actual, "secrets", versions_of(json_object_get(envelope, "secrets")));
 }
 
 /*
@@ -160,7 +189,7 @@ static int node_find(void *ctx, const struct kc_task *task, json_t **ret_actual,
 	if (r < 0)
 		return drop_broken(h, host, r);
 	add_skew(json_object_get(actual, "facts"), before);
-	add_outputs(actual, task);
+	add_outputs(actual, task, envelope);
 	*ret_actual = TAKE(actual);
 	return 0;
 }
@@ -231,7 +260,7 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 	if (r < 0)
 		return drop_broken(h, host, r);
 	*ret_actual = kc_pack("{s:[], s:O*}", "plan", "facts", json_object_get(now, "facts"));
-	add_outputs(*ret_actual, task);
+	add_outputs(*ret_actual, task, envelope);
 	return 0;
 }
 

@@ -8,8 +8,8 @@
  *
  * want: {"spec": SHA-256 of the NodeSpec, "node": {name, address, …}, "ssh": {host, user, port,
  * identityFile, hostKey, …}}; the specs themselves are in the context, so that records stay small.
- * Outputs: {"address", "ssh"}; ssh is how delete finds the host with nothing but the
- * record.
+ * Outputs: {"address", "ssh", "secrets": [{"secret", "version"}]}; ssh is how delete finds the host
+ * with nothing but the record.
  *
  * A session is opened once a run and kept until kc_hosts_done(); the engine
  * never runs two calls of one task at a time, so a session has one user.

@@ -56,6 +56,7 @@ static int describe(const json_t *want, const json_t *secret, json_t **ret, stru
 		kc_time_format(info.not_after, when);
 		json_object_set_new(actual, "notAfter", json_string(when));
 	}
+	json_object_set(actual, "version", json_object_get(secret, "version"));
 	*ret = TAKE(actual);
 	return 0;
 }
@@ -146,6 +147,7 @@ static int secret_apply(void *ctx, const struct kc_task *task, const json_t *act
 	const char *type = kc_json_get_str(task->want, "type", "");
 	const char *cn = kc_json_get_str(task->want, "cn", "");
 	_cleanup_free_ char *key = object_key(s, kc_json_get_str(task->want, "object", ""));
+	int64_t version = kc_json_get_int(task->known, "version", 0) + 1;
 	json_auto_t *secret = NULL;
 	int r = 0;
 
@@ -157,6 +159,7 @@ static int secret_apply(void *ctx, const struct kc_task *task, const json_t *act
 		secret = streq(type, "state-key") ? make_state_key() : make_encryption();
 	if (r < 0)
 		return r;
+	json_object_set_new(secret, "version", json_integer((json_int_t)version));
 	r = kc_store_put_json(s->store, key, &kc_secret_format, secret, "", NULL, err);
 	/* Made by a run that died before it could record it: that one counts. */
 	if (r == KC_ECONFLICT)
@@ -190,11 +193,20 @@ struct kc_provider kc_secrets_provider(struct kc_secrets *s)
 
 int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_err *err)
 {
+	int64_t version;
+
+	return kc_secret_load(s, name, ret, &version, err);
+}
+
+int kc_secret_load(struct kc_secrets *s, const char *name, char **ret, int64_t *ret_version,
+		   struct kc_err *err)
+{
 	const char *dot = strrchr(name, '.');
 	_cleanup_free_ char *object = xstrndup(name, dot ? (size_t)(dot - name) : strlen(name));
 	_cleanup_free_ char *key = object_key(s, object);
 	json_auto_t *secret = NULL;
 	const char *text;
+	int64_t version;
 	int r;
 
 	r = kc_store_get_json(s->store, key, &kc_secret_format, &secret, NULL, err);
@@ -202,8 +214,12 @@ int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_
 		return r;
 	r = kc_json_str(secret, key, dot ? dot + 1 : "", &text, err);
 	if (r == 0)
-		*ret = xstrdup(text);
-	return r;
+		r = kc_json_int(secret, key, "version", &version, err);
+	if (r < 0)
+		return r;
+	*ret = xstrdup(text);
+	*ret_version = version;
+	return 0;
 }
 
 /*

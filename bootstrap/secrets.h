@@ -4,7 +4,7 @@
  * Each is one task of kind "secret" and one private object of the store, written
  * if-none-match, so that two operators or a crash can never make two CAs. A
  * name such as "pki/ca.crt" is the member "crt" of the object pki/ca.json.
- * Plans, records and journals only ever hold type, name and expiry.
+ * Plans, records and journals only ever hold type, name, version and expiry.
  *
  *   secret/state           secrets/state.json       {key}       HMACs by which changes are seen
  *   secret/ca              pki/ca.json              {crt, key}  signs API server, kubelets, clients
@@ -36,6 +36,9 @@ struct kc_provider kc_secrets_provider(struct kc_secrets *s);
 
 /* One secret's text by name ("pki/ca.crt"); KC_ENOTFOUND while it was not made. */
 int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_err *err);
+/* The same with its version: 1 when it was made, one more with each that took its place. */
+int kc_secret_load(struct kc_secrets *s, const char *name, char **ret, int64_t *ret_version,
+		   struct kc_err *err);
 
 /*
  * A key of its own for one purpose ("node/w1"), derived from the state key: what is compared by

@@ -120,10 +120,9 @@ int kc_agent_resolve(void *cookie, const char *name, const json_t *arg, json_t *
 	v = json_object_get(a->host.secrets, key);
 	if (!v)
 		return kc_fail(err, KC_EINVAL, "secret %s was not sent to this node", key);
-	if (!json_is_string(v) || !a->keyed)
+	if (json_is_null(v) || !a->keyed)
 		return KC_EAGAIN; /* not generated yet, or nothing to compare it by */
-	*ret = kc_host_secret_ref(&a->host, key, json_string_value(v), json_string_length(v));
-	return 0;
+	return kc_host_secret_ref(&a->host, key, ret, err);
 }
 
 void kc_agent_engine(struct kc_agent *a, struct kc_provider *host,
@@ -142,6 +141,12 @@ void kc_agent_engine(struct kc_agent *a, struct kc_provider *host,
 	};
 }
 
+static const struct kc_stored stored[] = {
+	{ "record.json", &kc_record_format },
+	{ "journal/", &kc_journal_format },
+	{ NULL, NULL },
+};
+
 int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state **ret,
 		   struct kc_err *err)
 {
@@ -150,6 +155,8 @@ int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state 
 	if (fence == 0 && !kc_exists(KC_NODE_STATE "/record"))
 		return 0; /* opening would create it */
 	r = kc_store_open(KC_NODE_STATE_URL, ret_store, err);
+	if (r == 0 && fence)
+		r = kc_formats_migrate(*ret_store, "node", stored, NULL, NULL, err);
 	/* Whose it is, the marker says; who only plans is told so by a check, not by an error. */
 	return r < 0 ? r : kc_state_open(*ret_store, "node", "", fence, ret, err);
 }

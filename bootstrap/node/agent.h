@@ -37,7 +37,8 @@ void kc_agent_engine(struct kc_agent *a, struct kc_provider *host,
 int kc_agent_resolve(void *cookie, const char *name, const json_t *arg, json_t **ret,
 		     struct kc_err *err);
 
-/* Open the record. Read-only (fence 0): *ret stays NULL where nothing was recorded. */
+/* Open the record. Read-only (fence 0): *ret stays NULL where nothing was recorded. Otherwise what
+ * an earlier agent wrote is migrated; the caller holds the lock. */
 int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state **ret,
 		   struct kc_err *err);
 

@@ -338,23 +338,31 @@ void kc_host_hmac(const struct kc_node_host *h, const void *data, size_t len,
 	kc_hmac_sha256(h->hmac_key, strlen(h->hmac_key), data, len, out);
 }
 
-json_t *kc_host_secret_ref(const struct kc_node_host *h, const char *name, const void *data,
-			   size_t len)
-{
-	char mac[KC_SHA256_HEX];
-
-	kc_host_hmac(h, data, len, mac);
-	return kc_pack("{s:s, s:s}", "secret", name, "hmac", mac);
-}
-
 int kc_host_secret(const struct kc_node_host *h, const char *name, const char **ret,
 		   struct kc_err *err)
 {
-	const char *s = json_string_value(json_object_get(h->secrets, name));
+	const json_t *v = json_object_get(h->secrets, name);
 
-	if (!s)
+	if (!v || json_is_null(v))
 		return kc_fail(err, KC_ENOTFOUND, "secret %s was not sent to this node", name);
-	*ret = s;
+	return kc_json_str(v, name, "value", ret, err);
+}
+
+int kc_host_secret_ref(const struct kc_node_host *h, const char *name, json_t **ret,
+		       struct kc_err *err)
+{
+	char mac[KC_SHA256_HEX];
+	const char *bytes;
+	int64_t version;
+	int r = kc_host_secret(h, name, &bytes, err);
+
+	if (r == 0)
+		r = kc_json_int(json_object_get(h->secrets, name), name, "version", &version, err);
+	if (r < 0)
+		return r;
+	kc_host_hmac(h, bytes, strlen(bytes), mac);
+	*ret = kc_pack("{s:s, s:I, s:s}", "secret", name, "version", (json_int_t)version, "hmac",
+		       mac);
 	return 0;
 }
 

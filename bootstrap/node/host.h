@@ -82,9 +82,9 @@ void kc_host_learn(struct kc_node_host *h, const char *path, const char *sha256)
 /* HMAC of a secret's bytes under the run's key. */
 void kc_host_hmac(const struct kc_node_host *h, const void *data, size_t len,
 		  char out[KC_SHA256_HEX]);
-/* {"secret": name, "hmac": …} of the bytes. */
-json_t *kc_host_secret_ref(const struct kc_node_host *h, const char *name, const void *data,
-			   size_t len);
+/* {"secret": name, "version": …, "hmac": …} of a secret of this run. */
+int kc_host_secret_ref(const struct kc_node_host *h, const char *name, json_t **ret,
+		       struct kc_err *err);
 /* The bytes of a secret of this run; borrowed; KC_ENOTFOUND if the envelope lacks it. */
 int kc_host_secret(const struct kc_node_host *h, const char *name, const char **ret,
 		   struct kc_err *err);

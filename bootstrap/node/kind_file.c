@@ -13,14 +13,35 @@
 
 #define FILE_MAX (8u << 20)
 
-static json_t *content_of(const struct kc_node_host *h, const json_t *want, const char *text,
+/* What a file holds of a secret: the version that was wanted or written last, or none of them. */
+static json_t *secret_of(const struct kc_node_host *h, const struct kc_task *t, const char *name,
+			 const char *text, size_t len)
+{
+	const json_t *known[] = { json_object_get(t->want, "content"),
+				  json_object_get(t->known, "content") };
+	char mac[KC_SHA256_HEX];
+	json_t *ref;
+
+	kc_host_hmac(h, text, len, mac);
+	ref = kc_pack("{s:s, s:s}", "secret", name, "hmac", mac);
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (streq(kc_json_get_str(known[i], "secret", ""), name) &&
+		    streq(kc_json_get_str(known[i], "hmac", ""), mac)) {
+			json_object_set(ref, "version", json_object_get(known[i], "version"));
+			break;
+		}
+	return ref;
+}
+
+static json_t *content_of(const struct kc_node_host *h, const struct kc_task *t, const char *text,
 			  size_t len)
 {
-	const char *name = kc_json_get_str(json_object_get(want, "content"), "secret", NULL);
+	const json_t *content = kc_node_get(t, NULL, "content");
+	const char *name = kc_json_get_str(content, "secret", NULL);
 	json_t *s;
 
 	if (name)
-		return kc_host_secret_ref(h, name, text, len);
+		return secret_of(h, t, name, text, len);
 	s = json_stringn(text, len);
 	return s ? s : json_string("(not text)");
 }
@@ -57,7 +78,7 @@ static int file_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	r = kc_file_read(path, FILE_MAX, &text, &len, err);
 	if (r < 0)
 		return r;
-	content = content_of(ctx, t->want, text ? text : "", len);
+	content = content_of(ctx, t, text ? text : "", len);
 	*ret_actual =
 		kc_pack("{s:s, s:o, s:o, s:o}", "path", path, "mode", kc_node_mode_text(st.st_mode),
 			"content", content, "rev", rev_of(ctx, content, text ? text : "", len));

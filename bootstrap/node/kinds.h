@@ -5,7 +5,7 @@
  *            BLOBS/<blob> (zstd) unpacked to path; sha256 and size are the content's.
  *   image    {ref, digest, sha256, size, blob, blobSize}
  *            imported into containerd's k8s.io, named ref and name@digest, pinned.
- *   file     {path, mode, content}     content: text, or {"secret", "hmac"}
+ *   file     {path, mode, content}     content: text, or {"secret", "version", "hmac"}
  *   dir      {path, mode}              kept on removal while it holds what is not ours
  *   link     {path, target, initial}   initial: made when absent, then the owner's
  *   sysctl   {key, value}              the old value comes back on removal

@@ -31,15 +31,15 @@
  *                                          is not hashed again; optional
  *    "hmacKey": "64 hex digits",           this node's, derived from the cluster's state key; null:
  *                                          there is none yet (a preview), secrets count as unknown
- *    "secrets": {"pki/ca.crt": "PEM"},     null: not generated yet (a preview)
- *    "certs": {"cert/kubelet": "PEM"}}     apply only: issued for this node's CSRs
+ *    "secrets": {"pki/ca.crt": {"version": 1, "value": "PEM"}},   null: not generated yet (a
+ * preview) "certs": {"cert/kubelet": "PEM"}}     apply only: issued for this node's CSRs
  *
  * {"$fact": "a.b"} in the spec is looked up in "node" first (so names and
  * addresses come from the inventory), then in the host's own facts.
  * {"$secret": "name"} is looked up in "secrets"; records and plans hold
- * {"secret": name, "hmac": …} instead of the bytes. The key of these HMACs is the operator's: it
- * comes with each envelope and is not kept on the host, so that what is recorded here says nothing
- * to whoever reads it.
+ * {"secret": name, "version": N, "hmac": …} instead of the bytes. The key of these HMACs is the
+ * operator's: it comes with each envelope and is not kept on the host, so that what is recorded
+ * here says nothing to whoever reads it.
  *
  * probe says what only the host itself can say of the cluster's health, and changes nothing there:
  *   {"dns": {"server": "10.96.0.10", "name": "kubernetes.default.svc.cluster.local."},

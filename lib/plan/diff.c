@@ -206,6 +206,9 @@ static void walk(struct diffing *f, const char *path, const json_t *want, const 
 	} else if (!actual || json_is_null(actual)) {
 		if (!json_is_null(want))
 			change(f, path, NULL, want);
+	} else if (kc_is_secret_ref(want)) { /* one value, whatever it is made of */
+		if (!json_equal(want, actual))
+			change(f, path, actual, want);
 	} else if (json_is_object(want) && json_is_object(actual)) {
 		walk_object(f, path, want, actual, json_is_object(old) ? old : NULL);
 	} else if (json_is_array(want) && json_is_array(actual)) {

@@ -71,6 +71,8 @@ size_t kc_graph_index(const struct kc_plan *p, const char *id, size_t len);
 
 /* resolve.c */
 bool kc_is_hole(const json_t *v);
+/* {"secret": name, "version"?: N, "hmac"?: hex}: what stands for a secret's bytes. */
+bool kc_is_secret_ref(const json_t *v);
 void kc_refs_set(const json_t *value, json_t *set); /* ids as keys of an object */
 /* An output: its key, or a dotted path with list positions; NULL key: all of it. Borrowed. */
 const json_t *kc_output_at(const json_t *output, const char *key);

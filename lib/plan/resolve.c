@@ -33,6 +33,15 @@ bool kc_is_hole(const json_t *v)
 	return hole_name(v) != NULL;
 }
 
+bool kc_is_secret_ref(const json_t *v)
+{
+	const json_t *version = json_object_get(v, "version"), *hmac = json_object_get(v, "hmac");
+
+	return json_is_string(json_object_get(v, "secret")) &&
+	       (!version || json_is_integer(version)) && (!hmac || json_is_string(hmac)) &&
+	       (version || hmac) && json_object_size(v) == 1u + !!version + !!hmac;
+}
+
 static json_t *resolve(struct resolving *r, const json_t *v, struct kc_err *err);
 
 static int add_text(struct kc_buf *b, const json_t *v, const char *what, struct kc_err *err)

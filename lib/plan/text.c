@@ -79,6 +79,45 @@ static void defuse(char *s)
 	}
 }
 
+/* "version 2": never the HMAC, which says nothing to people. */
+static void put_version(struct kc_buf *out, const json_t *ref)
+{
+	const json_t *version = json_object_get(ref, "version");
+
+	if (version)
+		kc_buf_printf(out, "version %" JSON_INTEGER_FORMAT, json_integer_value(version));
+	else
+		kc_buf_puts(out, "other bytes");
+}
+
+static void put_secret(struct kc_buf *out, const json_t *ref)
+{
+	_cleanup_free_ char *name = xstrdup(kc_json_get_str(ref, "secret", "?"));
+
+	defuse(name);
+	kc_buf_printf(out, "%s: ", name);
+	put_version(out, ref);
+}
+
+static bool same_secret(const json_t *from, const json_t *to)
+{
+	return kc_is_secret_ref(from) && kc_is_secret_ref(to) &&
+	       streq(kc_json_get_str(from, "secret", ""), kc_json_get_str(to, "secret", ""));
+}
+
+/* "pki/ca.crt: version 1 -> 2" */
+static void put_new_version(struct kc_buf *out, const json_t *from, const json_t *to)
+{
+	const json_t *a = json_object_get(from, "version"), *b = json_object_get(to, "version");
+
+	put_secret(out, from);
+	if (a && b && !json_equal(a, b))
+		kc_buf_printf(out, " -> %" JSON_INTEGER_FORMAT, json_integer_value(b));
+	else if (b)
+		kc_buf_printf(out, " -> %sversion %" JSON_INTEGER_FORMAT,
+			      a ? "other bytes of " : "", json_integer_value(b));
+}
+
 static void put_value(struct kc_buf *out, const json_t *v)
 {
 	_cleanup_free_ char *s = NULL;
@@ -91,6 +130,10 @@ static void put_value(struct kc_buf *out, const json_t *v)
 	}
 	if (kc_is_hole(v)) {
 		kc_buf_puts(out, UNKNOWN);
+		return;
+	}
+	if (kc_is_secret_ref(v)) {
+		put_secret(out, v);
 		return;
 	}
 	if (json_is_string(v) && streq(json_string_value(v), "(sensitive)")) {
@@ -163,6 +206,8 @@ static void put_change(struct kc_buf *out, int indent, const json_t *c, bool cre
 	kc_buf_printf(out, "%*s%s: ", indent, "", kc_json_get_str(c, "path", "?"));
 	if (creating && !from) {
 		put_value(out, to);
+	} else if (same_secret(from, to)) {
+		put_new_version(out, from, to);
 	} else if (is_text(from) && is_text(to)) {
 		put_line_counts(out, json_string_value(from), json_string_value(to));
 	} else {

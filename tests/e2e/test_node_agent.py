@@ -259,7 +259,10 @@ class Site:
             "node": {"name": host.name, "address": host.address},
             "spec": make_spec(self.blob),
             "hmacKey": HMAC_KEY,
-            "secrets": {"pki/ca.crt": self.ca.pem, "token": "s3cret-once"},
+            "secrets": {
+                "pki/ca.crt": {"version": 1, "value": self.ca.pem},
+                "token": {"version": 1, "value": "s3cret-once"},
+            },
         }
 
     def wants(self, task_id):
@@ -395,7 +398,7 @@ def test_the_whole_life_of_a_host(site):
     # A changed secret restarts what runs with it, and only that is done.
     pid = host.ssh("systemctl show -p MainPID --value kctest").stdout
     changed = copy.deepcopy(envelope)
-    changed["secrets"]["token"] = "s3cret-twice"
+    changed["secrets"]["token"] = {"version": 2, "value": "s3cret-twice"}
     assert set(agent.pending(changed)) == {"file/secret", "unit/kctest"}
     agent.call("apply", changed)
     assert host.ssh("systemctl show -p MainPID --value kctest").stdout != pid

@@ -138,19 +138,29 @@ static void file_before_ours(void **state)
 	assert_int_equal(st.st_mode & 0777, 0644);
 }
 
+static void set_secret(const char *name, int version, const char *value)
+{
+	json_object_set_new(secrets, name,
+			    kc_pack("{s:i, s:s}", "version", version, "value", value));
+}
+
 static void secret_is_never_shown(void **state)
 {
 	_cleanup_free_ char *path = at("key");
-	json_auto_t *ref = kc_host_secret_ref(&host, "sa.key", "bytes", 5),
-		    *want = kc_pack("{s:s, s:s, s:O}", "path", path, "mode", "0600", "content",
-				    ref),
-		    *actual = NULL;
+	char mac[KC_SHA256_HEX];
+	json_auto_t *want = NULL, *actual = NULL, *ref = NULL;
 	_cleanup_free_ char *text = NULL;
 	struct kc_err err;
 	char hex[KC_SHA256_HEX];
 
+	kc_host_hmac(&host, "bytes", 5, mac);
+	want = kc_pack("{s:s, s:s, s:{s:s, s:i, s:s}}", "path", path, "mode", "0600", "content",
+		       "secret", "sa.key", "version", 3, "hmac", mac);
 	assert_int_equal(apply(&kc_node_file, want, &err), KC_ENOTFOUND);
-	json_object_set_new(secrets, "sa.key", json_string("bytes"));
+	assert_int_equal(kc_host_secret_ref(&host, "sa.key", &ref, &err), KC_ENOTFOUND);
+	set_secret("sa.key", 3, "bytes");
+	assert_int_equal(kc_host_secret_ref(&host, "sa.key", &ref, &err), 0);
+	assert_true(json_equal(json_object_get(want, "content"), ref));
 	assert_int_equal(apply(&kc_node_file, want, NULL), 0);
 	assert_text(path, "bytes");
 	actual = find(&kc_node_file, want);
@@ -159,6 +169,33 @@ static void secret_is_never_shown(void **state)
 	assert_null(strstr(text, "bytes"));
 	kc_sha256("bytes", 5, hex);
 	assert_null(strstr(text, hex)); /* a plain hash could be guessed */
+}
+
+/* A version that took another's place is a change, and find says which one lies there. */
+static void secret_has_a_version(void **state)
+{
+	_cleanup_free_ char *path = at("key");
+	json_auto_t *want = kc_pack("{s:s, s:s}", "path", path, "mode", "0600"), *first = NULL,
+		    *second = NULL, *third = NULL;
+	struct kc_task t = { .id = "t", .want = want };
+	json_t *ref = NULL;
+
+	set_secret("sa.key", 1, "bytes");
+	assert_int_equal(kc_host_secret_ref(&host, "sa.key", &ref, NULL), 0);
+	json_object_set_new(want, "content", ref);
+	assert_int_equal(apply(&kc_node_file, want, NULL), 0);
+	first = find(&kc_node_file, want);
+	assert_true(json_equal(json_object_get(first, "content"), ref));
+
+	set_secret("sa.key", 2, "other");
+	assert_int_equal(kc_host_secret_ref(&host, "sa.key", &ref, NULL), 0);
+	json_object_set_new(want, "content", ref);
+	t.known = first; /* as the record has it */
+	assert_int_equal(kc_node_file.find(&host, &t, &second, NULL), 0);
+	assert_int_equal(kc_json_get_int(json_object_get(second, "content"), "version", 0), 1);
+	assert_int_equal(kc_file_write(path, "drift", 5, 0600, NULL), 0);
+	assert_int_equal(kc_node_file.find(&host, &t, &third, NULL), 0);
+	assert_null(json_object_get(json_object_get(third, "content"), "version"));
 }
 
 /* Two operators' keys tell nothing to each other; without one, not even two runs do. */
@@ -355,7 +392,7 @@ static void cert_life(void **state)
 	struct kc_err err;
 
 	assert_int_equal(kc_ca_new("ca", 86400, &ca, &ca_key, NULL), 0);
-	json_object_set_new(secrets, "pki/ca.crt", json_string(ca));
+	set_secret("pki/ca.crt", 1, ca);
 	assert_int_equal(apply(&kc_node_cert, want, &err), KC_EAUTH);
 	assert_int_equal(kc_node_cert_csr(&host, "t", want, &csr, NULL), 0);
 	assert_non_null(csr);
@@ -376,7 +413,7 @@ static void cert_life(void **state)
 	free(TAKE(again));
 	json_array_remove(json_object_get(want, "sans"), 2);
 	assert_int_equal(kc_ca_new("ca", 86400, &ca2, &key2, NULL), 0);
-	json_object_set_new(secrets, "pki/ca.crt", json_string(ca2));
+	set_secret("pki/ca.crt", 2, ca2);
 	assert_int_equal(kc_node_cert_csr(&host, "t", want, &again, NULL), 0);
 	assert_non_null(again);
 	drop(&kc_node_cert, want);
@@ -427,6 +464,7 @@ int main(void)
 		T(file_comes_and_goes),
 		T(file_before_ours),
 		T(secret_is_never_shown),
+		T(secret_has_a_version),
 		T(hmacs_are_the_operators),
 		T(blob_by_content),
 		T(stat_cache),

@@ -1,0 +1,1 @@
+kc_test(secrets SOURCES ${KC_TEST_DIR}/secrets.c DEPS bootstrap)
