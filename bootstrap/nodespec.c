@@ -203,6 +203,9 @@ static json_t *checks(const struct kc_nodespec_env *env, bool cp)
 			kc_pack("[i, i, i, i, i, i]", 2379, 2380, 2381, 6443, 10257, 10259);
 
 		json_array_extend(ports, more);
+		json_array_append_new(list,
+				      kc_pack("{s:s, s:s, s:s, s:s}", "id", "etcd-data", "check",
+					      "kept", "task", "unit/etcd", "path", ETCD_DATA));
 	}
 	return list;
 }

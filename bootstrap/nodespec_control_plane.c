@@ -39,6 +39,17 @@ static void etcd_certs(struct spec *s)
 			    });
 }
 
+/*
+ * Whoever starts it, also systemd after a reboot: a member that once ran and finds its directory
+ * empty must not begin anew, which would look like a healthy cluster that never had anything.
+ */
+#define ETCD_RAN "/var/lib/kubecdn/etcd-member"
+static const char etcd_guard[] =
+	"LimitNOFILE=65536\nTimeoutStartSec=infinity\n"
+	"ExecStartPre=/bin/sh -c \"test ! -e " ETCD_RAN " || test -d " ETCD_DATA
+	" || { echo '" ETCD_DATA " is gone: put it back, or delete the cluster' >&2; exit 1; }\"\n"
+	"ExecStartPost=/bin/sh -c \": >" ETCD_RAN "\"\n";
+
 static void etcd(struct spec *s)
 {
 	json_t *flags =
@@ -69,7 +80,7 @@ static void etcd(struct spec *s)
 			    .name = "etcd",
 			    .description = "etcd key-value store",
 			    .type = "notify",
-			    .extra = "LimitNOFILE=65536\nTimeoutStartSec=infinity\n",
+			    .extra = etcd_guard,
 			    .program = BIN "/etcd",
 			    .flags = flags,
 			    .inputs = kc_pack("[s, s, s, s]", "blob/etcd", "file/etcd-ca.crt",

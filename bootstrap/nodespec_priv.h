@@ -11,6 +11,9 @@
 #define CONF "/etc/kubecdn"
 #define BIN  "/opt/kubecdn/bin"
 
+/* etcd makes this when it first starts; only it does. */
+#define ETCD_DATA "/var/lib/etcd/member0/member"
+
 struct spec {
 	const struct kc_nodespec_env *env;
 	json_t *tasks;

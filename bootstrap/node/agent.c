@@ -230,8 +230,8 @@ int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err)
 	*ret = answer();
 	json_object_set(*ret, "facts", a->facts);
 	json_object_set_new(*ret, "checks",
-			    kc_node_checks(kc_json_at(a->envelope, "spec.checks"), a->facts,
-					   a->uid));
+			    kc_node_checks(kc_json_at(a->envelope, "spec.checks"), a->facts, a->uid,
+					   state ? kc_state_tasks(state) : NULL));
 	json_object_set_new(*ret, "blobs", missing_blobs(a, list));
 	json_object_set_new(*ret, "stats", kc_host_stats(&a->host));
 	json_object_set_new(*ret, "plan", json_deep_copy(list));

@@ -18,7 +18,7 @@
 #include "lib/codec/json.h"
 
 struct check {
-	const json_t *args, *facts;
+	const json_t *args, *facts, *recorded;
 	const char *uid;
 	bool ours; /* the marker of this very cluster stands here */
 	char why[512], fix[512];
@@ -357,6 +357,24 @@ static bool check_ports(struct check *c)
 	return true;
 }
 
+/*
+ * An etcd that finds its directory empty would start as a new, empty cluster, and the API server
+ * would serve that. While it was not recorded yet, there was nothing to lose.
+ */
+static bool check_kept(struct check *c)
+{
+	const char *task = kc_json_get_str(c->args, "task", ""),
+		   *path = kc_json_get_str(c->args, "path", "");
+
+	if (!json_object_get(json_object_get(c->recorded, task), "outputs") || kc_exists(path))
+		return true;
+	return no(c,
+		  "put it back from a copy, or give up what it held: delete the cluster and "
+		  "create it anew",
+		  "%s was made with %s and is gone: starting over would lose what was in it", path,
+		  task);
+}
+
 static const struct {
 	const char *name;
 	bool (*fn)(struct check *c);
@@ -368,6 +386,7 @@ static const struct {
 	{ "firewall", check_firewall }, { "selinux", check_selinux },
 	{ "usr-writable", check_usr },	{ "foreign", check_foreign },
 	{ "ports-free", check_ports },	{ "resolver", check_resolver },
+	{ "kept", check_kept },
 };
 
 static bool run(struct check *c, const char *name)
@@ -378,7 +397,8 @@ static bool run(struct check *c, const char *name)
 	return no(c, "use an agent of the same release", "this agent knows no check \"%s\"", name);
 }
 
-json_t *kc_node_checks(const json_t *checks, const json_t *facts, const char *uid)
+json_t *kc_node_checks(const json_t *checks, const json_t *facts, const char *uid,
+		       const json_t *recorded)
 {
 	json_t *results = json_array(), *v;
 	json_auto_t *marker = NULL;
@@ -387,7 +407,7 @@ json_t *kc_node_checks(const json_t *checks, const json_t *facts, const char *ui
 	kc_marker_read(&marker, NULL);
 	json_array_foreach((json_t *)checks, i, v) {
 		const char *name = kc_json_get_str(v, "check", "");
-		struct check c = { .args = v, .facts = facts, .uid = uid };
+		struct check c = { .args = v, .facts = facts, .recorded = recorded, .uid = uid };
 		bool ok;
 
 		c.ours = marker && streq(kc_json_get_str(marker, "uid", ""), uid);

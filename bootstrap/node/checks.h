@@ -14,6 +14,8 @@
  *   foreign                             no other Kubernetes and no other cluster's marker
  *   systemd       {min}                 runs this host, of that version or later
  *   arch          {arch}                of the bundle's programs
+ *   kept          {task, path}          what the record says that task made is still there: data
+ *                                       that must not silently begin anew
  */
 #ifndef KC_NODE_CHECKS_H
 #define KC_NODE_CHECKS_H
@@ -22,8 +24,9 @@
 
 #include "lib/base/err.h"
 
-/* [{id, ok, why, fix}] in the order of checks; uid is this cluster's. A check that this agent does
- * not know fails. */
-json_t *kc_node_checks(const json_t *checks, const json_t *facts, const char *uid);
+/* [{id, ok, why, fix}] in the order of checks; uid is this cluster's, recorded the tasks of the
+ * host's own record or NULL. A check that this agent does not know fails. */
+json_t *kc_node_checks(const json_t *checks, const json_t *facts, const char *uid,
+		       const json_t *recorded);
 
 #endif

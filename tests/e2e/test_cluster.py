@@ -432,6 +432,24 @@ def test_drift_is_shown_and_repaired(story):
     assert host.enter("systemctl", "is-active", "kube-proxy").stdout.strip() == "active"
 
 
+def test_a_lost_etcd_is_never_started_as_new(story):
+    """Nobody starts it on an empty directory, and a plan says so instead of repairing it."""
+    host, data, kept = story.lab["cp1"], "/var/lib/etcd/member0", "/var/lib/etcd.kept"
+    host.enter("systemctl", "stop", "etcd")
+    try:
+        host.enter("sh", "-c", f"mkdir {kept} && mv {data}/* {kept}")
+        assert host.enter("systemctl", "start", "etcd", check=False, timeout=20).returncode
+        for act in ([], ["--yes"]):
+            r = story.cli.run("cluster", "update", "story", *act)
+            assert_refused(r, "cp1", f"{data}/member.* is gone", "put it back.*delete the cluster")
+        assert host.enter("ls", data).stdout == ""
+    finally:
+        host.enter("sh", "-c", f"mv {kept}/* {data} && rmdir {kept}")
+        host.enter("systemctl", "start", "etcd")
+    wait_for("the API", lambda: story.ready_nodes() == {"cp1", "w1"}, 60)
+    assert pending(story.cli.plan("update", "story")) == {}
+
+
 def bad(checks):
     return {k for k, (ok, _) in checks.items() if not ok}
 

@@ -23,13 +23,13 @@ static json_t *facts(void)
 static void fails(const char *check, const char *key, json_t *bad, const char *why, const char *fix)
 {
 	json_auto_t *list = kc_pack("[o]", json_loads(check, 0, NULL)), *good = facts(),
-		    *pass = kc_node_checks(list, good, "uid"), *f = facts(), *result = NULL;
+		    *pass = kc_node_checks(list, good, "uid", NULL), *f = facts(), *result = NULL;
 	const json_t *r = json_array_get(pass, 0);
 
 	if (!kc_json_get_bool(r, "ok", false))
 		fail_msg("%s: %s", check, kc_json_get_str(r, "why", ""));
 	json_object_set_new(f, key, bad);
-	result = kc_node_checks(list, f, "uid");
+	result = kc_node_checks(list, f, "uid", NULL);
 	r = json_array_get(result, 0);
 	assert_false(kc_json_get_bool(r, "ok", true));
 	if (!strstr(kc_json_get_str(r, "why", ""), why) ||
@@ -62,9 +62,37 @@ static void bad_hosts(void **state)
 static void unknown_checks_are_refused(void **state)
 {
 	json_auto_t *list = kc_pack("[{s:s, s:s}]", "id", "x", "check", "of-tomorrow"),
-		    *f = facts(), *result = kc_node_checks(list, f, "uid");
+		    *f = facts(), *result = kc_node_checks(list, f, "uid", NULL);
 
 	assert_false(kc_json_get_bool(json_array_get(result, 0), "ok", true));
+}
+
+static bool kept(const char *recorded, const char *path)
+{
+	json_auto_t *list = kc_pack("[{s:s, s:s, s:s, s:s}]", "id", "x", "check", "kept", "task",
+				    "unit/etcd", "path", path),
+		    *f = facts(), *r = recorded ? json_loads(recorded, 0, NULL) : NULL,
+		    *result = kc_node_checks(list, f, "uid", r);
+	const json_t *v = json_array_get(result, 0);
+	bool ok = kc_json_get_bool(v, "ok", true);
+
+	assert_true(recorded ? r != NULL : true);
+	if (!ok && (!strstr(kc_json_get_str(v, "why", ""), path) ||
+		    !strstr(kc_json_get_str(v, "fix", ""), "delete the cluster")))
+		fail_msg("%s", kc_json_get_str(v, "why", ""));
+	return ok;
+}
+
+/* Only what was recorded as made can have been lost. */
+static void lost_data_is_refused(void **state)
+{
+	static const char made[] = "{\"unit/etcd\": {\"kind\": \"unit\", \"outputs\": {}}}";
+
+	assert_false(kept(made, "/nowhere/member"));
+	assert_true(kept(made, "/"));
+	assert_true(kept(NULL, "/nowhere/member"));
+	assert_true(kept("{}", "/nowhere/member"));
+	assert_true(kept("{\"unit/etcd\": {\"pending\": true}}", "/nowhere/member"));
 }
 
 int main(void)
@@ -72,6 +100,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(bad_hosts),
 		cmocka_unit_test(unknown_checks_are_refused),
+		cmocka_unit_test(lost_data_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

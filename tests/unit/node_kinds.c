@@ -427,7 +427,7 @@ static void checks_say_why(void **state)
 				      "min-memory", "mib", 1000, "id", "x", "check", "moon", "id",
 				      "p", "check", "program", "name", "no-such-program"),
 		    *facts = kc_pack("{s:i, s:i}", "swapMiB", 5, "memoryMiB", 1000),
-		    *results = kc_node_checks(checks, facts, "uid");
+		    *results = kc_node_checks(checks, facts, "uid", NULL);
 	static const bool ok[] = { false, true, false, false };
 
 	assert_int_equal(json_array_size(results), 4);
