@@ -136,8 +136,8 @@ static void parse_bastion(char *text, struct kc_ssh_target *target)
 	target->port = colon ? atoi(colon + 1) : 22;
 }
 
-static int connect_host(struct kc_hosts *h, const json_t *ssh, struct kc_ssh **ret,
-			struct kc_err *err)
+int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh **ret,
+		 struct kc_err *err)
 {
 	_cleanup_free_ char *identity = NULL, *via = xstrdup(kc_json_get_str(ssh, "bastion", ""));
 	struct kc_ssh_target bastion;
@@ -165,7 +165,9 @@ static int connect_host(struct kc_hosts *h, const json_t *ssh, struct kc_ssh **r
 		parse_bastion(via, &bastion);
 		target.bastion = &bastion;
 	}
-	return kc_ssh_open(&target, ret, err);
+	if (hop && !*via)
+		return kc_fail(err, KC_ENOTFOUND, "%s has no bastion", target.host);
+	return kc_ssh_open(hop ? &bastion : &target, ret, err);
 }
 
 int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
@@ -183,7 +185,7 @@ int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 		return 0;
 	}
 	host = xcalloc(1, sizeof(*host));
-	r = connect_host(h, ssh, &host->ssh, err);
+	r = host_connect(h, ssh, false, &host->ssh, err);
 	if (r == 0)
 		r = find_agent(h, host, err);
 	if (r < 0) {

@@ -324,6 +324,7 @@ void kc_hosts_done(struct kc_hosts *h)
 	h->closing = true;
 	while (h->list)
 		host_forget(h, h->list);
+	host_routes_free(TAKE(h->routes));
 	pthread_mutex_destroy(&h->lock);
 }
 

@@ -18,6 +18,7 @@
 #define KC_BOOTSTRAP_HOSTS_H
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,6 +29,7 @@
 #include "lib/plan/kind.h"
 
 struct kc_host;
+struct kc_route;
 
 struct kc_hosts {
 	struct kc_secrets *secrets;
@@ -43,6 +45,7 @@ struct kc_hosts {
 	bool closing;		   /* tidying up goes on after a cancel */
 	pthread_mutex_t lock;	   /* of the list */
 	struct kc_host *list;
+	struct kc_route *routes;
 };
 
 void kc_hosts_init(struct kc_hosts *h);
@@ -58,5 +61,15 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h);
  */
 int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 		   const json_t *question, json_t **ret, struct kc_err *err);
+
+/*
+ * For struct kc_kube_conf: how the API server at address:6443 of the recorded host behind ssh is
+ * reached. Where SSH goes through a bastion, so does this, through the host's own sshd;
+ * *ret_dial stays NULL where we connect directly. The cookie lives until kc_hosts_done().
+ */
+void kc_hosts_route(struct kc_hosts *h, const json_t *ssh, const char *address,
+		    int (**ret_dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to,
+				     struct kc_err *err),
+		    void **ret_cookie);
 
 #endif

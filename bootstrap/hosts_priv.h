@@ -16,6 +16,11 @@ struct kc_host {
 /* The open session of a task's host; ssh is want.ssh or the recorded one. */
 int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	      struct kc_host **ret, struct kc_err *err);
+/* Log in, nothing more; hop: to the bastion of the host instead (KC_ENOTFOUND: it has none). */
+int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh **ret,
+		 struct kc_err *err);
+/* host_route.c */
+void host_routes_free(struct kc_route *list);
 /* Drop a session that an error made useless. */
 void host_forget(struct kc_hosts *h, struct kc_host *host);
 void host_close(struct kc_host *host);

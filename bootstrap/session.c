@@ -58,8 +58,8 @@ int session_open(struct session *s, const struct kc_cluster_opts *o, const struc
 void session_close(struct session *s)
 {
 	kc_plan_free(s->plan);
+	kc_kube_ctx_free(s->kube); /* before the hosts its connections may go through */
 	kc_hosts_done(&s->hosts);
-	kc_kube_ctx_free(s->kube);
 	if (s->cloud_open)
 		s->cloud->close(&s->cloud_provider);
 	kc_state_close(s->state);
@@ -346,12 +346,13 @@ int session_commit(struct session *s, struct kc_err *err)
 	return r < 0 ? r : store_document(s, err);
 }
 
-char *session_api_address(struct session *s)
+/* Address and ssh of the control plane that is asked, from the record; both owned. */
+static char *api_host(struct session *s, json_t **ret_ssh)
 {
 	/* A copy: the kinds of Kubernetes objects ask for it while others record. */
 	json_auto_t *tasks = s->state ? kc_state_copy(s->state) : NULL;
 	const char *id, *address = NULL;
-	const json_t *task;
+	const json_t *task, *ssh = NULL;
 
 	json_object_foreach(tasks, id, task) {
 		const json_t *out = json_object_get(task, "outputs");
@@ -360,16 +361,26 @@ char *session_api_address(struct session *s)
 		    !json_object_get(out, "address"))
 			continue;
 		if (streq(kc_json_get_str(kc_json_at(task, "want.node"), "role", ""),
-			  "control-plane"))
+			  "control-plane")) {
 			address = kc_json_get_str(out, "address", NULL);
+			ssh = json_object_get(out, "ssh");
+		}
 	}
+	if (ret_ssh)
+		*ret_ssh = json_deep_copy(ssh);
 	return xstrdup(address);
+}
+
+char *session_api_address(struct session *s)
+{
+	return api_host(s, NULL);
 }
 
 int session_kube_conf(void *cookie, struct kc_kube_conf *ret, struct kc_err *err)
 {
 	struct session *s = cookie;
-	_cleanup_free_ char *address = session_api_address(s), *ca = NULL, *cert = NULL;
+	json_auto_t *ssh = NULL;
+	_cleanup_free_ char *address = api_host(s, &ssh), *ca = NULL, *cert = NULL;
 	_cleanup_wiped_ char *key = NULL;
 	int r;
 
@@ -387,5 +398,6 @@ int session_kube_conf(void *cookie, struct kc_kube_conf *ret, struct kc_err *err
 		.cert_pem = TAKE(cert),
 		.key_pem = TAKE(key),
 	};
+	kc_hosts_route(&s->hosts, ssh, address, &ret->dial, &ret->dial_cookie);
 	return 0;
 }

@@ -64,14 +64,18 @@ static void planes_done(struct planes *p)
 	free(p->v);
 }
 
-static int add_plane(struct planes *p, const char *name, const char *address,
+static int add_plane(struct session *s, struct planes *p, const char *name, const json_t *outputs,
 		     struct kc_kube_conf *conf, struct kc_err *err)
 {
+	const char *address = kc_json_get_str(outputs, "address", "");
 	struct kc_kube *kube;
 	int r;
 
 	free(conf->server);
 	conf->server = xasprintf("https://%s:6443", address);
+	conf->dial = NULL;
+	kc_hosts_route(&s->hosts, json_object_get(outputs, "ssh"), address, &conf->dial,
+		       &conf->dial_cookie);
 	r = kc_kube_new(conf, &kube, err);
 	if (r == 0)
 		p->v[p->n++] = (struct plane){ .name = name, .kube = kube };
@@ -98,7 +102,8 @@ static int open_planes(struct session *s, struct planes *p, struct kc_err *err)
 
 		if (r == 0 && streq(kc_json_get_str(task, "kind", ""), "node") && address && role &&
 		    streq(role, "control-plane"))
-			r = add_plane(p, id + strlen("node/"), address, &conf, err);
+			r = add_plane(s, p, id + strlen("node/"), json_object_get(task, "outputs"),
+				      &conf, err);
 	}
 	return r;
 }

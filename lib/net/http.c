@@ -15,6 +15,8 @@ enum { POOL = 32, MAX_HEADERS = 200, MAX_HEADER = 16384 };
 struct kc_http {
 	char *ca_pem, *cert_pem, *key_pem, *user_agent;
 	long connect_timeout_ms;
+	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
+	void *dial_cookie;
 	pthread_mutex_t lock;
 	CURL *idle[POOL]; /* with their connections */
 	int n_idle;
@@ -22,7 +24,9 @@ struct kc_http {
 
 /* One exchange under way. */
 struct exchange {
+	const struct kc_http *http;
 	const struct kc_http_req *req;
+	struct kc_err dial_error;
 	struct kc_buf body;
 	char **headers;
 	size_t n_headers;
@@ -55,6 +59,8 @@ int kc_http_new(const struct kc_http_conf *conf, struct kc_http **ret, struct kc
 	h->key_pem = dup_or_null(conf->key_pem);
 	h->user_agent = xstrdup(conf->user_agent ? conf->user_agent : "kubecdn/" KC_VERSION);
 	h->connect_timeout_ms = conf->connect_timeout_ms ? conf->connect_timeout_ms : 10000;
+	h->dial = conf->dial;
+	h->dial_cookie = conf->dial_cookie;
 	pthread_mutex_init(&h->lock, NULL);
 	*ret = h;
 	return 0;
@@ -157,6 +163,30 @@ static int on_progress(void *cookie, curl_off_t a, curl_off_t b, curl_off_t c, c
 	return x->canceled;
 }
 
+static curl_socket_t on_socket(void *cookie, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct exchange *x = cookie;
+	struct sockaddr_in to;
+	int fd;
+
+	if (x->http->dial(x->http->dial_cookie, &fd, &to, &x->dial_error) < 0)
+		return CURL_SOCKET_BAD;
+	/* It is here to be changed: struct curl_sockaddr has room for any address. */
+	address->family = AF_INET;
+	address->addrlen = sizeof(to);
+	memcpy(&address->addr, &to, sizeof(to));
+	return fd;
+}
+
+static void set_dial(CURL *c, struct exchange *x)
+{
+	if (!x->http->dial)
+		return;
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
+	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, x);
+	curl_easy_setopt(c, CURLOPT_PROXY, ""); /* not even from the environment */
+}
+
 static void set_blob(CURL *c, CURLoption option, const char *pem)
 {
 	struct curl_blob blob = { .data = (void *)pem, .len = pem ? strlen(pem) : 0 };
@@ -232,6 +262,8 @@ static int failed(const struct exchange *x, CURLcode rc, const char *url, const 
 
 	if (x->canceled)
 		return kc_fail(err, KC_ECANCELED, "%s: canceled", url);
+	if (x->dial_error.code)
+		return kc_fail(err, x->dial_error.code, "%s: %s", url, x->dial_error.msg);
 	if (x->too_big)
 		return kc_fail(err, KC_EINVAL, "%s: the reply is larger than %zu bytes", url,
 			       x->body.max);
@@ -271,7 +303,7 @@ static struct curl_slist *header_list(const struct kc_http_req *q)
 int kc_http_do(struct kc_http *h, const struct kc_http_req *q, struct kc_http_reply *ret,
 	       struct kc_err *err)
 {
-	struct exchange x = { .req = q, .body.max = q->max };
+	struct exchange x = { .http = h, .req = q, .body.max = q->max };
 	_cleanup_free_ char *url = shown(q->url);
 	struct curl_slist *headers = header_list(q);
 	char text[CURL_ERROR_SIZE] = "";
@@ -283,6 +315,7 @@ int kc_http_do(struct kc_http *h, const struct kc_http_req *q, struct kc_http_re
 
 	set_tls(c, h);
 	set_request(c, h, &x, headers);
+	set_dial(c, &x);
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, text);
 	rc = curl_easy_perform(c);
 	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);

@@ -15,6 +15,7 @@
 #ifndef KC_NET_HTTP_H
 #define KC_NET_HTTP_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -28,6 +29,10 @@ struct kc_http_conf {
 	const char *cert_pem, *key_pem; /* client certificate, or NULL */
 	long connect_timeout_ms;	/* 0: 10 s */
 	const char *user_agent;		/* NULL: kubecdn/VERSION */
+	/* Every connection is made with this socket (owned), to there, whatever the URL's host is;
+	 * names in certificates are still compared with the URL. Or NULL. */
+	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
+	void *dial_cookie;
 };
 
 /* conf is copied. */

@@ -25,7 +25,10 @@ int kc_kube_new(const struct kc_kube_conf *conf, struct kc_kube **ret, struct kc
 	struct kc_http_conf http = { .ca_pem = conf->ca_pem,
 				     .cert_pem = conf->cert_pem,
 				     .key_pem = conf->key_pem,
-				     .connect_timeout_ms = 5000 };
+				     /* a dialer has limits of its own */
+				     .connect_timeout_ms = conf->dial ? 30000 : 5000,
+				     .dial = conf->dial,
+				     .dial_cookie = conf->dial_cookie };
 	struct kc_http *h;
 	struct kc_kube *k;
 	size_t n;

@@ -15,6 +15,7 @@
 #define KC_NET_KUBE_H
 
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 
 #include "lib/base/err.h"
@@ -30,6 +31,9 @@ struct kc_kube_conf {
 	char *ca_pem;
 	char *cert_pem, *key_pem; /* client certificate, or NULL */
 	char *token;		  /* bearer token, or NULL */
+	/* How to connect to it, as in struct kc_http_conf; the cookie must outlive the client. */
+	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
+	void *dial_cookie;
 };
 void kc_kube_conf_done(struct kc_kube_conf *c);
 #define _cleanup_kube_conf_ _cleanup_(kc_kube_conf_done)

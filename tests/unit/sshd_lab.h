@@ -1,4 +1,5 @@
-/* Part of net-ssh.c: two sshds on loopback, with keys of their own in a temporary directory. */
+/* Part of net-ssh.c and net_ssh_forward.c: two sshds on loopback, with keys of their own in a
+ * temporary directory. */
 #ifndef KC_TEST_SSHD_LAB_H
 #define KC_TEST_SSHD_LAB_H
 
