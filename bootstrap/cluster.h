@@ -16,6 +16,7 @@
 
 #include "clouds/cloud.h"
 #include "lib/base/err.h"
+#include "lib/net/ssh.h"
 #include "lib/plan/plan.h"
 
 struct kc_cluster_opts {
@@ -55,6 +56,9 @@ struct kc_cluster_io {
 	void (*named)(void *cookie, const char *name);
 	void *cookie;
 	atomic_bool *cancel;
+	const struct kc_ssh_phrases
+		*phrases; /* who is asked for the passphrases of keys; or NULL */
+	void *phrases_cookie;
 };
 
 /* Create, or update towards the manifest or flags. */

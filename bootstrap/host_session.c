@@ -149,6 +149,8 @@ int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh 
 		.user = kc_json_get_str(ssh, "user", "root"),
 		.host_key = *key ? key : NULL,
 		.accept_new = h->accept_new_host_keys,
+		.phrases = h->phrases,
+		.phrases_cookie = h->phrases_cookie,
 		.canceled = host_canceled,
 		.cookie = h,
 	};

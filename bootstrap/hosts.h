@@ -26,6 +26,7 @@
 #include "bootstrap/bundle/bundle.h"
 #include "bootstrap/secrets.h"
 #include "lib/base/err.h"
+#include "lib/net/ssh.h"
 #include "lib/plan/kind.h"
 
 struct kc_host;
@@ -41,6 +42,8 @@ struct kc_hosts {
 	const char *agent_blob; /* the same, compressed, for recv; or NULL: reset only */
 	char agent_blob_sha256[65];
 	bool accept_new_host_keys;
+	const struct kc_ssh_phrases *phrases;
+	void *phrases_cookie;
 	const atomic_bool *cancel; /* stops long calls; or NULL */
 	bool closing;		   /* tidying up goes on after a cancel */
 	pthread_mutex_t lock;	   /* of the list */

@@ -128,6 +128,16 @@ static void forward_event(void *cookie, const struct kc_event *ev)
 		s->io->event(s->io->cookie, ev);
 }
 
+/* Who stops the hosts' sessions, and who is asked for passphrases. */
+static void listen_to_user(struct session *s)
+{
+	if (!s->io)
+		return;
+	s->hosts.cancel = s->io->cancel;
+	s->hosts.phrases = s->io->phrases;
+	s->hosts.phrases_cookie = s->io->phrases_cookie;
+}
+
 static int set_up_engine(struct session *s, const struct kc_cloud_env *env, struct kc_err *err)
 {
 	size_t n = 0;
@@ -139,7 +149,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->hosts.cluster = s->name;
 	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
 	s->engine.cancel = s->io ? s->io->cancel : NULL;
-	s->hosts.cancel = s->engine.cancel;
+	listen_to_user(s);
 	s->ssh_provider = kc_hosts_provider(&s->hosts);
 	s->providers[n++] = &s->ssh_provider;
 	s->kube = kc_kube_ctx_new(session_kube_conf, s);
@@ -170,7 +180,7 @@ int session_looking(struct session *s, struct kc_err *err)
 	s->kube = kc_kube_ctx_new(session_kube_conf, s);
 	s->hosts.cluster = s->name;
 	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
-	s->hosts.cancel = s->io ? s->io->cancel : NULL;
+	listen_to_user(s);
 	return find_agent(s, &size, err);
 }
 

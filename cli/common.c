@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "lib/base/proc.h"
 #include "lib/base/str.h"
+#include "lib/base/tty.h"
 #include "lib/codec/json.h"
 #include "lib/codec/yaml.h"
 
@@ -27,6 +28,7 @@ static void on_interrupt(int sig)
 
 	if (interrupts++) {
 		kc_run_kill_all();
+		kc_tty_restore();
 		_exit(KC_EXIT_STOPPED);
 	}
 	atomic_store(&cancel, true);

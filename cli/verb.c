@@ -195,6 +195,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 	v->opts.self_dir = v->self_dir;
 	v->act = (opt_bool(args, "yes") || v->opts.confirm) && !opt_bool(args, "dry-run");
 	v->ui = kc_cli_ui(args);
+	kc_passphrases_init(&v->phrases, v->ui, kc_cli_cancel());
 	v->io = (struct kc_cluster_io){
 		.writing = v->act,
 		.preview = preview,
@@ -205,12 +206,16 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 		.named = named,
 		.cookie = v,
 		.cancel = kc_cli_cancel(),
+		.phrases = &kc_cli_phrases,
+		.phrases_cookie = &v->phrases,
 	};
 	return 0;
 }
 
 void kc_verb_done(struct kc_verb_run *v)
 {
+	if (v->ui) /* begun whole */
+		kc_passphrases_done(&v->phrases);
 	kc_ui_free(v->ui);
 	json_decref(v->plan);
 	free(v->state);

@@ -10,12 +10,14 @@
 
 #include "bootstrap/cluster.h"
 #include "cli/cli.h"
+#include "cli/passphrase.h"
 
 struct kc_verb_run {
 	const struct kc_args *args;
 	struct kc_cluster_opts opts;
 	struct kc_cluster_io io;
 	struct kc_ui *ui;
+	struct kc_passphrases phrases;
 	char *state, *self_dir;
 	char *name;   /* of the cluster; NULL until it is known */
 	bool act;     /* --yes or --confirm, and no --dry-run */

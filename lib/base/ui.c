@@ -439,7 +439,7 @@ void kc_ui_note(struct kc_ui *ui, const char *fmt, ...)
 	pthread_mutex_unlock(&ui->lock);
 }
 
-void kc_ui_pause(struct kc_ui *ui)
+void kc_ui_hold(struct kc_ui *ui)
 {
 	_cleanup_buf_ struct kc_buf b = { 0 };
 
@@ -447,7 +447,17 @@ void kc_ui_pause(struct kc_ui *ui)
 	ui->paused = true;
 	erase(ui, &b);
 	flush(ui, &b);
+}
+
+void kc_ui_resume(struct kc_ui *ui)
+{
 	pthread_mutex_unlock(&ui->lock);
+}
+
+void kc_ui_pause(struct kc_ui *ui)
+{
+	kc_ui_hold(ui);
+	kc_ui_resume(ui);
 }
 
 /* ---- timings ---- */

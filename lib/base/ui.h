@@ -46,6 +46,10 @@ void kc_ui_task(struct kc_ui *ui, enum kc_ui_step step, const char *task, const 
 void kc_ui_note(struct kc_ui *ui, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Erase the live list until the next step: call before writing to the terminal elsewhere. */
 void kc_ui_pause(struct kc_ui *ui);
+/* The same, and whoever reports a step or more waits until kc_ui_resume(): for a question that
+ * stands on the terminal. */
+void kc_ui_hold(struct kc_ui *ui);
+void kc_ui_resume(struct kc_ui *ui);
 
 /* "plan 0.4 s, apply 9.1 s"; owned; "" before the first phase. */
 char *kc_ui_timings(struct kc_ui *ui);

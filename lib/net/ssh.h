@@ -25,6 +25,15 @@
 
 struct kc_ssh;
 
+/* Who knows the passphrases of encrypted keys. From any thread, several at a time. */
+struct kc_ssh_phrases {
+	/* Owned text, to be wiped. What went wrong (there is no terminal, ...) is part of an error.
+	 */
+	int (*ask)(void *cookie, const char *identity_file, char **ret, struct kc_err *err);
+	/* What came of it; when it was wrong: whether to ask once more. */
+	bool (*verdict)(void *cookie, const char *identity_file, bool good);
+};
+
 struct kc_ssh_target {
 	const char *host; /* name or address */
 	int port;	  /* 0: 22 */
@@ -37,9 +46,9 @@ struct kc_ssh_target {
 	bool accept_new;	 /* pin an unknown host's key in known_hosts */
 	long connect_timeout_ms; /* TCP, key exchange and login; 0: 10 s */
 	long keepalive_s;	 /* 0: 15; a host silent for four of them is gone */
-	const struct kc_ssh_target *bastion; /* reach host through this one; or NULL */
-	/* Ask for the passphrase of an encrypted key; owned text, NULL to give up. Optional. */
-	char *(*passphrase)(void *cookie, const char *identity_file);
+	const struct kc_ssh_target *bastion;  /* reach host through this one; or NULL */
+	const struct kc_ssh_phrases *phrases; /* for encrypted keys; or NULL */
+	void *phrases_cookie;
 	bool (*canceled)(void *cookie); /* optional */
 	void *cookie;
 };

@@ -159,14 +159,19 @@ out:
 
 static int ask_passphrase(struct login *l, const struct key_file *k, char **ret, struct kc_err *err)
 {
-	char *phrase = l->t->passphrase ? l->t->passphrase(l->t->cookie, k->path) : NULL;
+	const struct kc_ssh_phrases *phrases = l->t->phrases;
+	struct kc_err why = { .msg = "nobody can be asked for its passphrase" };
+	int64_t start = kc_now_ms();
+	int r = phrases ? phrases->ask(l->t->phrases_cookie, k->path, ret, &why) : KC_ENOTFOUND;
 
-	if (!phrase)
+	l->deadline += kc_now_ms() - start; /* whoever types is not the host */
+	if (r == KC_ECANCELED)
+		return kc_fail(err, r, "%s: %s", l->s->name, why.msg);
+	if (r < 0)
 		return kc_fail(err, KC_EAUTH,
-			       "%s: the key %s is encrypted and no passphrase was given; run "
-			       "ssh-add %s, or use another key",
-			       l->s->name, k->path, k->path);
-	*ret = phrase;
+			       "%s: the key %s is encrypted, and %s; load it into ssh-agent "
+			       "(ssh-add %s), or use another key",
+			       l->s->name, k->path, why.msg, k->path);
 	return 0;
 }
 
@@ -181,10 +186,26 @@ static int unusable(struct login *l, const struct key_file *k, bool must, struct
 	return 0;
 }
 
+/* The key could not be read: nothing was sent. */
+static bool is_unusable(int rc)
+{
+	return rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED ||
+	       rc == LIBSSH2_ERROR_METHOD_NONE;
+}
+
+static int offer(struct login *l, const struct key_file *k, const char *phrase, int *r,
+		 struct kc_err *err)
+{
+	return SSH_CALL(l->s, l->deadline, r, err,
+			libssh2_userauth_publickey_frommemory(l->s->session, l->s->user,
+							      strlen(l->s->user), NULL, 0, k->text,
+							      k->len, phrase));
+}
+
 static int try_file(struct login *l, const char *path, bool must, struct kc_err *err)
 {
 	_cleanup_(key_file_done) struct key_file k = { .path = kc_expand_home(path) };
-	_cleanup_wiped_ char *phrase = NULL;
+	char *phrase = NULL;
 	int r, rc;
 
 	if (!must && !kc_exists(k.path))
@@ -199,20 +220,15 @@ static int try_file(struct login *l, const char *path, bool must, struct kc_err 
 		if (r)
 			return r;
 	}
-	if (k.encrypted) {
-		r = ask_passphrase(l, &k, &phrase, err);
+	do {
+		r = k.encrypted ? ask_passphrase(l, &k, &phrase, err) : 0;
 		if (r < 0)
 			return r;
-	}
-	rc = k.damaged ? LIBSSH2_ERROR_FILE
-		       : SSH_CALL(l->s, l->deadline, &r, err,
-				  libssh2_userauth_publickey_frommemory(l->s->session, l->s->user,
-									strlen(l->s->user), NULL, 0,
-									k.text, k.len, phrase));
-	if (rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_KEYFILE_AUTH_FAILED ||
-	    rc == LIBSSH2_ERROR_METHOD_NONE)
-		return unusable(l, &k, must, err);
-	return outcome(l, rc, r, k.path, err);
+		rc = k.damaged ? LIBSSH2_ERROR_FILE : offer(l, &k, phrase, &r, err);
+		kc_free_wiped(TAKE(phrase));
+	} while (k.encrypted && l->t->phrases &&
+		 l->t->phrases->verdict(l->t->phrases_cookie, k.path, !is_unusable(rc)));
+	return is_unusable(rc) ? unusable(l, &k, must, err) : outcome(l, rc, r, k.path, err);
 }
 
 static int try_all(struct login *l, struct kc_err *err)

@@ -232,11 +232,21 @@ static void test_negotiation(void **state)
 		"the host offers chacha20-poly1305@openssh.com");
 }
 
-static const char *phrase;
-static char *ask(void *cookie, const char *file)
+static const char *const *answers_left; /* what is given when a passphrase is asked for */
+static int verdicts[2];
+static int ask(void *cookie, const char *file, char **ret, struct kc_err *err)
 {
-	return phrase ? xstrdup(phrase) : NULL;
+	if (!*answers_left)
+		return kc_fail(err, KC_ENOTFOUND, "there is no terminal");
+	*ret = xstrdup(*answers_left++);
+	return 0;
 }
+static bool verdict(void *cookie, const char *file, bool good)
+{
+	verdicts[good]++;
+	return !good && *answers_left;
+}
+static const struct kc_ssh_phrases phrases = { ask, verdict };
 
 static void test_keys(void **state)
 {
@@ -255,12 +265,16 @@ static void test_keys(void **state)
 	refuses(&t, KC_EAUTH, "cannot use the key", "damaged");
 	t = target("locked");
 	refuses(&t, KC_EAUTH, "encrypted", "ssh-add");
-	t.passphrase = ask;
-	refuses(&t, KC_EAUTH, "encrypted", "ssh-add");
-	phrase = "wrong";
+	t.phrases = &phrases;
+	answers_left = (const char *const[]){ NULL };
+	refuses(&t, KC_EAUTH, "encrypted, and there is no terminal", "ssh-add");
+	answers_left = (const char *const[]){ "wrong", NULL };
 	refuses(&t, KC_EAUTH, "passphrase is wrong", "locked");
-	phrase = "sesame";
+	answers_left = (const char *const[]){ "wrong", "Sesame", "sesame", NULL };
+	verdicts[0] = verdicts[1] = 0;
 	accepts(&t);
+	assert_int_equal(verdicts[0], 2);
+	assert_int_equal(verdicts[1], 1);
 	t = target("ed");
 	t.identity_file = NULL; /* neither agent nor ~/.ssh/id_* */
 	refuses(&t, KC_EAUTH, "no key to try", "authorized_keys");
