@@ -6,6 +6,7 @@
 #include "bootstrap/gate.h"
 #include "bootstrap/node/protocol.h"
 #include "bootstrap/preflight.h"
+#include "bootstrap/reach.h"
 #include "bootstrap/session.h"
 #include "bootstrap/status.h"
 #include "bootstrap/validate.h"
@@ -46,7 +47,11 @@ static int make_plan(struct session *s, struct kc_err *err)
 
 	session_phase(s, "plan");
 	r = kc_plan_make(&s->engine, s->tasks, &s->plan, err);
-	return r < 0 ? session_lost_hosts(s, r, err) : kc_preflight(s->plan, s->tasks, err);
+	if (r < 0)
+		return session_lost_hosts(s, r, err);
+	r = kc_preflight(s->plan, s->tasks, err);
+	/* Hosts that are not what they should be fail here for that reason, too. */
+	return r < 0 ? r : kc_reach(&s->hosts, s->plan, s->tasks, err);
 }
 
 /* Plan, show, do, record. */

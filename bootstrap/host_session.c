@@ -172,16 +172,23 @@ int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh 
 	return kc_ssh_open(hop ? &bastion : &target, ret, err);
 }
 
+struct kc_host *host_find(struct kc_hosts *h, const char *task)
+{
+	struct kc_host *host;
+
+	pthread_mutex_lock(&h->lock);
+	for (host = h->list; host && !streq(host->task, task); host = host->next)
+		;
+	pthread_mutex_unlock(&h->lock);
+	return host;
+}
+
 int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	      struct kc_host **ret, struct kc_err *err)
 {
-	struct kc_host *host;
+	struct kc_host *host = host_find(h, task->id);
 	int r;
 
-	pthread_mutex_lock(&h->lock);
-	for (host = h->list; host && !streq(host->task, task->id); host = host->next)
-		;
-	pthread_mutex_unlock(&h->lock);
 	if (host) {
 		*ret = host;
 		return 0;
@@ -292,7 +299,7 @@ static int last_words(struct kc_host *host, const char *verb, int code, struct k
  * hangs. */
 static long total_ms(const char *verb)
 {
-	return streq(verb, "probe") ? 10000 : 0;
+	return streq(verb, "probe") || streq(verb, "reach") ? 10000 : 0;
 }
 
 static int run_agent(struct kc_host *host, struct lines *l, const char *verb,

@@ -301,6 +301,17 @@ int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 	return drop_broken(h, host, r);
 }
 
+int kc_hosts_reach(struct kc_hosts *h, const char *id, const json_t *question, json_t **ret,
+		   struct kc_err *err)
+{
+	struct kc_task task = { .id = id };
+	struct kc_host *host = host_find(h, id);
+
+	if (!host)
+		return kc_fail(err, KC_ENOTFOUND, "%s: not connected", id);
+	return drop_broken(h, host, host_call(host, &task, "reach", question, ret, err));
+}
+
 /* What a host looks like at the moment; it would change the record in every run. */
 static const char *const news[] = { "agent", "blobs", "checks", "facts", "format", "stats", NULL };
 

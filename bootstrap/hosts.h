@@ -65,6 +65,11 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h);
 int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 		   const json_t *question, json_t **ret, struct kc_err *err);
 
+/* Ask a host that this run has a session with the agent's reach. From several threads, each with
+ * another host. KC_ENOTFOUND: there is no session. */
+int kc_hosts_reach(struct kc_hosts *h, const char *id, const json_t *question, json_t **ret,
+		   struct kc_err *err);
+
 /*
  * For struct kc_kube_conf: how the API server at address:6443 of the recorded host behind ssh is
  * reached. Where SSH goes through a bastion, so does this, through the host's own sshd;

@@ -13,6 +13,8 @@ struct kc_host {
 	struct kc_host *next;
 };
 
+/* The host of a task that a session is open to, or NULL. */
+struct kc_host *host_find(struct kc_hosts *h, const char *task);
 /* The open session of a task's host; ssh is want.ssh or the recorded one. */
 int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	      struct kc_host **ret, struct kc_err *err);

@@ -9,6 +9,7 @@
 #include "bootstrap/node/agent.h"
 #include "bootstrap/node/balance.h"
 #include "bootstrap/node/protocol.h"
+#include "bootstrap/node/reach.h"
 #include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -89,17 +90,28 @@ static int verb_csr(int argc, char **argv, struct kc_err *err)
 	return with_envelope("/dev/stdin", true, kc_agent_csr, err);
 }
 
-static int verb_probe(int argc, char **argv, struct kc_err *err)
+static int with_question(int (*verb)(const json_t *, json_t **, struct kc_err *),
+			 struct kc_err *err)
 {
 	json_auto_t *question = NULL;
 	json_t *answer = NULL;
 	int r = read_envelope("/dev/stdin", &question, err);
 
 	if (r == 0)
-		r = kc_agent_probe(question, &answer, err);
+		r = verb(question, &answer, err);
 	if (r == 0)
 		print(answer);
 	return r;
+}
+
+static int verb_probe(int argc, char **argv, struct kc_err *err)
+{
+	return with_question(kc_agent_probe, err);
+}
+
+static int verb_reach(int argc, char **argv, struct kc_err *err)
+{
+	return with_question(kc_node_reach, err);
 }
 
 static int verb_recv(int argc, char **argv, struct kc_err *err)
@@ -192,6 +204,8 @@ static const struct {
 	{ "csr", "< envelope: print certificate requests", verb_csr },
 	{ "probe", "< questions: print whether DNS answers here and when certificates end",
 	  verb_probe },
+	{ "reach", "< questions: print which ports of other hosts cannot be reached from here",
+	  verb_reach },
 	{ "recv", "< frames: take blobs", verb_recv },
 	{ "apply", "< envelope: make this host what the node spec says", verb_front },
 	{ "reset", "< envelope: put this host back to what it was", verb_front },

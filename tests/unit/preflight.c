@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "bootstrap/preflight.h"
+#include "bootstrap/reach.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -116,6 +117,40 @@ static void every_finding_has_its_line(void **state)
 				     "synchronise it (chrony or systemd-timesyncd)");
 }
 
+static void failure(json_t *list, const char *from, const char *to, int port, bool udp)
+{
+	json_array_append_new(list, kc_pack("{s:s, s:s, s:i, s:b, s:s}", "from", from, "to", to,
+					    "port", port, "udp", udp, "why", "no answer"));
+}
+
+/* A line a host and port that several cannot reach; a line a port when those are many. */
+static void unreachable_pairs(void **state)
+{
+	json_auto_t *few = json_array(), *many = json_array();
+	_cleanup_buf_ struct kc_buf out = { 0 }, all = { 0 };
+
+	failure(few, "w1", "cp1", 6443, false);
+	failure(few, "cp1", "w1", 8472, true);
+	failure(few, "w2", "cp1", 6443, false);
+	kc_reach_lines(few, &out);
+	assert_string_equal(
+		kc_buf_get(&out),
+		"w1 and w2 cannot reach cp1 on 6443/tcp: no answer; open it in the firewalls "
+		"between them\n"
+		"cp1 cannot reach w1 on 8472/udp: no answer; open it in the firewalls between "
+		"them");
+	for (int i = 0; i < 20; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "w%d", i);
+		failure(many, "cp1", name, 10250, false);
+	}
+	kc_reach_lines(many, &all);
+	assert_string_equal(kc_buf_get(&all),
+			    "no way from cp1 to w0, cp1 to w1, cp1 to w2 and 17 more on 10250/tcp: "
+			    "no answer; open it in the firewalls between them");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +160,7 @@ int main(void)
 		cmocka_unit_test(one_mac_on_two_links_of_a_host),
 		cmocka_unit_test(a_clock_that_is_wrong),
 		cmocka_unit_test(every_finding_has_its_line),
+		cmocka_unit_test(unreachable_pairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
