@@ -293,8 +293,6 @@ static int delete_whole(struct session *s, bool writing, struct kc_err *err)
 		return r < 0 ? r : preview(s, err);
 	}
 	r = converge(s, err);
-	if (r == 0 && s->cloud->sweep)
-		r = s->cloud->sweep(&s->cloud_provider, err);
 	if (r == 0)
 		r = remove_objects(s, err);
 	if (r == 0 && forgotten)

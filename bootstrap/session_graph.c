@@ -165,6 +165,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->lost = json_object();
 	s->engine.providers = s->providers;
 	s->engine.owner = s->uid;
+	s->engine.scan = s->deleting;
 	s->engine.state = s->state;
 	s->engine.threads = s->o->parallelism;
 	s->engine.guard = guard;

@@ -46,9 +46,6 @@ struct kc_cloud {
 		     json_t **ret_nodes, struct kc_err *err);
 	/* The provider that runs this cloud's kinds; NULL if it has none (onprem). */
 	int (*open)(const struct kc_cloud_env *env, struct kc_provider *ret, struct kc_err *err);
-	/* The last act of a delete: remove what carries the uid though no record knew of it.
-	 * KC_EAGAIN: not all of it is gone yet. Optional. */
-	int (*sweep)(struct kc_provider *p, struct kc_err *err);
 	void (*close)(struct kc_provider *p);
 };
 

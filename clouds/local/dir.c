@@ -99,10 +99,27 @@ int local_dir_check(const struct local *l, bool *ret_exists, struct kc_err *err)
 	return 0;
 }
 
+char *local_dir_half(const struct local *l)
+{
+	return xasprintf("%s/.new-%s-%s", LOCAL_BASE, l->cluster, l->uid8);
+}
+
+int local_list_one(void *ctx, const char *owner, const struct kc_kind *kind, json_t **ret_by_id,
+		   struct kc_err *err)
+{
+	const struct kc_task task = { .id = kind->name, .owner = owner };
+	json_t *actual = NULL;
+	int r = kind->find(ctx, &task, &actual, err);
+
+	if (r == 0)
+		*ret_by_id = kc_pack("{s:o*}", kind->name, actual);
+	return r;
+}
+
 /* With the lock held. */
 static int make_locked(const struct local *l, struct kc_err *err)
 {
-	_cleanup_free_ char *tmp = xasprintf("%s/.new-%s-%s", LOCAL_BASE, l->cluster, l->uid8);
+	_cleanup_free_ char *tmp = local_dir_half(l);
 	_cleanup_free_ char *mark = xasprintf("%s/owner", tmp);
 	bool exists;
 	int r;
@@ -148,7 +165,7 @@ static bool only_leftovers(const char *dir, const char *skip)
 void local_dir_drop(const struct local *l)
 {
 	_cleanup_free_ char *machines = xasprintf("%s/machines", l->dir);
-	_cleanup_free_ char *tmp = xasprintf("%s/.new-%s-%s", LOCAL_BASE, l->cluster, l->uid8);
+	_cleanup_free_ char *tmp = local_dir_half(l);
 	_cleanup_close_ int lock = -1;
 	bool exists = false;
 

@@ -100,9 +100,15 @@ static int key_remove(void *ctx, const struct kc_task *task, const json_t *actua
 	return r;
 }
 
+static int key_list(void *ctx, const char *owner, json_t **ret_by_id, struct kc_err *err)
+{
+	return local_list_one(ctx, owner, &local_key_kind, ret_by_id, err);
+}
+
 const struct kc_kind local_key_kind = {
 	.name = "local/key",
 	.immutable = (const char *const[]){ "type", NULL },
+	.list = key_list,
 	.find = key_find,
 	.apply = key_apply,
 	.remove = key_remove,

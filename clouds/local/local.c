@@ -183,9 +183,10 @@ static void local_free(struct local *l)
 
 static int local_open(const struct kc_cloud_env *env, struct kc_provider *ret, struct kc_err *err)
 {
-	static const struct kc_kind *const kinds[] = { &local_root_kind, &local_key_kind,
-						       &local_network_kind, &local_machine_kind,
-						       NULL };
+	/* In the order of what stands on what; what is left of all of it goes last. */
+	static const struct kc_kind *const kinds[] = { &local_remains_kind, &local_root_kind,
+						       &local_key_kind,	    &local_network_kind,
+						       &local_machine_kind, NULL };
 	struct local *l;
 	char uid8[9];
 	int r;
@@ -233,6 +234,5 @@ const struct kc_cloud kc_cloud_local = {
 	.defaults = local_defaults,
 	.model = local_model,
 	.open = local_open,
-	.sweep = local_sweep,
 	.close = local_close,
 };

@@ -262,8 +262,11 @@ static int discard(const struct local *l, const char *name, struct kc_err *err)
 	return r < 0 ? r : kc_rm_rf(gone, err);
 }
 
-int local_machine_remove(const struct local *l, const char *name, struct kc_err *err)
+static int machine_remove(void *ctx, const struct kc_task *task, const json_t *actual,
+			  struct kc_err *err)
 {
+	const struct local *l = ctx;
+	const char *name = name_of(task);
 	_cleanup_free_ char *dir = dir_of(l, name);
 	json_auto_t *machine = NULL;
 	bool exists;
@@ -283,15 +286,33 @@ int local_machine_remove(const struct local *l, const char *name, struct kc_err 
 	return 0;
 }
 
-static int machine_remove(void *ctx, const struct kc_task *task, const json_t *actual,
-			  struct kc_err *err)
+static int machine_list(void *ctx, const char *owner, json_t **ret_by_id, struct kc_err *err)
 {
-	return local_machine_remove(ctx, name_of(task), err);
+	const struct local *l = ctx;
+	_cleanup_free_ char *dir = dir_of(l, "");
+	json_auto_t *names = local_names_in(dir, ""), *out = json_object();
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(names, i, v) {
+		_cleanup_free_ char *id = xasprintf("local/machine/%s", json_string_value(v));
+		const struct kc_task task = { .id = id, .owner = owner };
+		json_t *actual = NULL;
+		int r = machine_find(ctx, &task, &actual, err);
+
+		if (r < 0)
+			return r;
+		if (actual)
+			json_object_set_new(out, id, actual);
+	}
+	*ret_by_id = TAKE(out);
+	return 0;
 }
 
 const struct kc_kind local_machine_kind = {
 	.name = "local/machine",
 	.immutable = (const char *const[]){ "hostname", NULL },
+	.list = machine_list,
 	.find = machine_find,
 	.apply = machine_apply,
 	.ready = machine_ready,

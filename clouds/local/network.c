@@ -204,8 +204,10 @@ static int network_apply(void *ctx, const struct kc_task *task, const json_t *ac
 	return network_find(ctx, task, ret_actual, err);
 }
 
-int local_network_remove(const struct local *l, struct kc_err *err)
+static int network_remove(void *ctx, const struct kc_task *task, const json_t *actual,
+			  struct kc_err *err)
 {
+	const struct local *l = ctx;
 	_cleanup_free_ char *path = xasprintf("%s/network.json", l->dir);
 	json_auto_t *net = NULL;
 	const char *bridge;
@@ -229,14 +231,14 @@ int local_network_remove(const struct local *l, struct kc_err *err)
 	return 0;
 }
 
-static int network_remove(void *ctx, const struct kc_task *task, const json_t *actual,
-			  struct kc_err *err)
+static int network_list(void *ctx, const char *owner, json_t **ret_by_id, struct kc_err *err)
 {
-	return local_network_remove(ctx, err);
+	return local_list_one(ctx, owner, &local_network_kind, ret_by_id, err);
 }
 
 const struct kc_kind local_network_kind = {
 	.name = "local/network",
+	.list = network_list,
 	.find = network_find,
 	.apply = network_apply,
 	.remove = network_remove,

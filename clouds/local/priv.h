@@ -20,13 +20,19 @@ struct local {
 	atomic_bool touched; /* this run made the folder, or wanted to */
 };
 
-extern const struct kc_kind local_root_kind, local_key_kind, local_network_kind, local_machine_kind;
+extern const struct kc_kind local_remains_kind, local_root_kind, local_key_kind, local_network_kind,
+	local_machine_kind;
 
 /* dir.c: the cluster's folder and its owner mark. */
 int local_lock(int *ret_fd, struct kc_err *err); /* across processes; close to release */
 /* *ret_exists false: there is no folder. Without our mark: KC_ECONFLICT. */
 int local_dir_check(const struct local *l, bool *ret_exists, struct kc_err *err);
 int local_dir_make(struct local *l, struct kc_err *err);
+/* What the folder is called before its mark is in it; owned. */
+char *local_dir_half(const struct local *l);
+/* For list: {id: what find says of it}, of a kind of which there is one. */
+int local_list_one(void *ctx, const char *owner, const struct kc_kind *kind, json_t **ret_by_id,
+		   struct kc_err *err);
 /* Remove the folder once nothing but the mark is left in it; and the base once it is empty. */
 void local_dir_drop(const struct local *l);
 /* The JSON in a file; *ret stays NULL when the file is absent. */
@@ -69,12 +75,10 @@ int local_process_start(const char *const *argv, const json_t *cgroups, const ch
 /* KC_EAGAIN: still dying. */
 int local_process_kill(const char *rootdir, struct kc_err *err);
 
-/* machine.c, network.c: away with it, whoever recorded it. */
-int local_machine_remove(const struct local *l, const char *name, struct kc_err *err);
-int local_network_remove(const struct local *l, struct kc_err *err);
-
-/* sweep.c: everything that has our names or lies in our folder. KC_EAGAIN: some of it stays. */
-int local_sweep(struct kc_provider *p, struct kc_err *err);
+/* remains.c: names in dir that start with prefix; those with a dot in front are halves of
+ * something.
+ */
+json_t *local_names_in(const char *dir, const char *prefix);
 
 /* runtime.c: what a running machine consists of beside its folder. */
 int local_runtime_start(const struct local *l, const char *dir, json_t *machine,

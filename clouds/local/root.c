@@ -270,9 +270,16 @@ static int root_remove(void *ctx, const struct kc_task *task, const json_t *actu
 	return 0;
 }
 
+static int root_list(void *ctx, const char *owner, json_t **ret_by_id, struct kc_err *err)
+{
+	return local_list_one(ctx, owner, &local_root_kind, ret_by_id, err);
+}
+
 const struct kc_kind local_root_kind = {
 	.name = "local/root",
 	.sets = (const char *const[]){ "packages", NULL },
+	.brief = true, /* of which packages the tree consists only the task says */
+	.list = root_list,
 	.find = root_find,
 	.apply = root_apply,
 	.remove = root_remove,

@@ -194,10 +194,35 @@ static int clean_up(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	return 0;
 }
 
+/* What no record knows needs no intent: its mark tells of it until it is gone. */
+static int remove_stray(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	const json_t *found;
+	size_t i;
+
+	json_array_foreach((json_t *)j->node->stray, i, found) {
+		struct kc_call c = call_of(r, j);
+		int rc;
+
+		c.known = found;
+		c.token = kc_json_get_str(found, "token", NULL);
+		j->intended = true;
+		rc = remove_one(r, j, &c, "delete", err);
+		j->intended = false;
+		if (rc < 0)
+			return rc;
+	}
+	return append_result(r, j->node, "gone", err); /* its token is used */
+}
+
 static int run_delete(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 {
 	struct kc_call c = call_of(r, j);
-	int rc = clean_up(r, j, err);
+	int rc;
+
+	if (j->node->stray)
+		return remove_stray(r, j, err);
+	rc = clean_up(r, j, err);
 
 	if (rc == 0)
 		rc = remove_one(r, j, &c, "delete", err);

@@ -1,4 +1,5 @@
 /* Kinds' functions: token bucket, what they may see of a task, defensive copies, events. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,10 +58,10 @@ bool kc_caller_canceled(struct kc_caller *c)
  * Take a token, into debt if need be, and sleep the debt off. That blocks this
  * thread on purpose: it holds one of the provider's own slots, no other's.
  */
-static void take_token(struct kc_caller *c, const struct kc_node *n)
+static void take_token(struct kc_caller *c, size_t lane)
 {
-	const struct kc_provider *p = n->provider;
-	struct kc_bucket *b = &c->buckets[n->lane];
+	const struct kc_provider *p = c->engine->providers[lane];
+	struct kc_bucket *b = &c->buckets[lane];
 	double burst = p->burst > 1 ? p->burst : 1;
 	int64_t now, wait = 0;
 
@@ -145,7 +146,10 @@ static void view_init(struct view *v, const struct kc_call *c)
 	v->want = json_deep_copy(c->want);
 	v->via = json_deep_copy(c->via);
 	v->known = json_deep_copy(c->known);
-	kc_token(e->owner, c->node->id, c->generation, v->token);
+	if (c->token)
+		snprintf(v->token, sizeof(v->token), "%s", c->token);
+	else
+		kc_token(e->owner, c->node->id, c->generation, v->token);
 	v->task = (struct kc_task){
 		.id = c->node->id,
 		.want = v->want,
@@ -158,7 +162,7 @@ static void view_init(struct view *v, const struct kc_call *c)
 		.canceled = on_canceled,
 		.engine = (void *)c,
 	};
-	take_token(c->caller, c->node);
+	take_token(c->caller, c->node->lane);
 }
 
 /* A kind that fails without a word still fails on an object. */
@@ -190,23 +194,43 @@ int kc_call_find(const struct kc_call *c, json_t **ret_actual, struct kc_err *er
 	return 0;
 }
 
-int kc_call_list(struct kc_caller *caller, const struct kc_node *n, json_t **ret,
+/* Ids that no task can have, or something there that is no actual: absence is never guessed. */
+static int check_list(const json_t *by_id, struct kc_err *err)
+{
+	const char *id;
+	json_t *found, *v;
+	size_t i;
+
+	if (!json_is_object(by_id))
+		return kc_fail(err, KC_EFAIL, "the provider gave no list");
+	json_object_foreach((json_t *)by_id, id, found) {
+		bool good = *id && !strchr(id, '#') &&
+			    (json_is_object(found) || json_array_size(found));
+
+		json_array_foreach(found, i, v)
+			good = good && json_is_object(v);
+		if (!good)
+			return kc_fail(err, KC_EFAIL, "the provider's list is malformed at \"%s\"",
+				       id);
+	}
+	return 0;
+}
+
+int kc_call_list(struct kc_caller *c, size_t lane, const struct kc_kind *kind, json_t **ret,
 		 struct kc_err *err)
 {
+	json_auto_t *by_id = NULL;
 	struct kc_err e = { 0 };
-	json_t *by_id = NULL;
 	int r;
 
-	take_token(caller, n);
-	r = n->kind->list(n->provider->ctx, caller->engine->owner, &by_id, &e);
-	if (r == 0 && !json_is_object(by_id)) {
-		json_decref(by_id);
-		r = kc_fail(&e, KC_EFAIL, "the provider gave no list");
-	}
+	take_token(c, lane);
+	r = kind->list(c->engine->providers[lane]->ctx, c->engine->owner, &by_id, &e);
+	if (r == 0)
+		r = check_list(by_id, &e);
 	if (r != 0)
-		return kc_fail(err, r > 0 ? KC_EFAIL : r, "listing %s: %s", n->kind->name,
+		return kc_fail(err, r > 0 ? KC_EFAIL : r, "listing %s: %s", kind->name,
 			       *e.msg ? e.msg : kc_err_name(r));
-	*ret = by_id;
+	*ret = TAKE(by_id);
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * Private to the room: how its files share a plan.
  *
- *	graph.c   tasks + record -> nodes, edges, order
+ *	scan.c    owner -> what carries its mark         (over sched.c)
+ *	graph.c   tasks + record + that -> nodes, edges, order
  *	find.c    nodes -> want, actual, action           (over sched.c)
  *	plan.c    the public calls, the plan's JSON
  *	jobs.c    nodes -> jobs (a replace may need two)  (over sched.c)
@@ -39,8 +40,11 @@ struct kc_node {
 	const struct kc_kind *kind;
 	const struct kc_provider *provider;
 	size_t lane;	    /* the provider's number */
-	const json_t *task; /* in plan->tasks; NULL: only the record knows it */
+	size_t rank;	    /* the kind's number there */
+	const json_t *task; /* in plan->tasks; NULL: it left the graph */
 	const json_t *rec;  /* in plan->record; or NULL */
+	/* In plan->strays: its incarnations, when only list knows it; or NULL. */
+	const json_t *stray;
 	size_t within;
 	enum kc_mode mode;
 	struct kc_idx deps;  /* all edges */
@@ -58,15 +62,20 @@ struct kc_node {
 struct kc_listing; /* one kind's answers to list */
 
 struct kc_plan {
-	json_t *tasks, *record, *index;
+	json_t *tasks, *record, *strays, *index;
 	struct kc_node *nodes;
 	size_t n, *order;
 	json_t *json;
 };
 
-/* graph.c */
-int kc_graph_build(const struct kc_engine *e, const json_t *tasks, struct kc_plan **ret,
-		   struct kc_err *err);
+/* scan.c: [{id, kind, found: [actual]}] of every kind that has list, sorted. */
+int kc_scan(struct kc_engine *e, json_t **ret, struct kc_err *err);
+/* After a delete: KC_EFAIL names what is left of it. */
+int kc_scan_left(struct kc_engine *e, const struct kc_plan *p, struct kc_err *err);
+
+/* graph.c; strays: what kc_scan() gave, or NULL */
+int kc_graph_build(const struct kc_engine *e, const json_t *tasks, json_t *strays,
+		   struct kc_plan **ret, struct kc_err *err);
 size_t kc_graph_index(const struct kc_plan *p, const char *id, size_t len);
 
 /* resolve.c */
@@ -121,9 +130,12 @@ struct kc_call {
 	int64_t start_ms;
 	const json_t *want, *via, *known;
 	int64_t generation;
+	const char *token; /* NULL: the one of the generation */
 };
 int kc_call_find(const struct kc_call *c, json_t **ret_actual, struct kc_err *err);
-int kc_call_list(struct kc_caller *c, const struct kc_node *n, json_t **ret, struct kc_err *err);
+/* {id: actual or [actuals]}, with nothing else in it. */
+int kc_call_list(struct kc_caller *c, size_t lane, const struct kc_kind *kind, json_t **ret,
+		 struct kc_err *err);
 int kc_call_apply(const struct kc_call *c, const json_t *actual, const json_t *changes,
 		  json_t **ret_actual, struct kc_err *err);
 int kc_call_ready(const struct kc_call *c, const json_t *actual, struct kc_err *err);

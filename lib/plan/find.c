@@ -257,25 +257,35 @@ static int from_list(struct finding *f, const struct kc_node *n, json_t **ret_ac
 		     struct kc_err *err)
 {
 	struct kc_listing *l = listing_of(f, n->kind);
+	const json_t *found;
 	int r;
 
 	pthread_mutex_lock(&l->lock);
 	if (!l->asked)
-		l->r = kc_call_list(&f->caller, n, &l->by_id, &l->err);
+		l->r = kc_call_list(&f->caller, n->lane, n->kind, &l->by_id, &l->err);
 	l->asked = l->r != KC_EAGAIN;
 	r = l->r;
-	if (r == 0)
-		*ret_actual = json_deep_copy(json_object_get(l->by_id, n->id));
-	else
+	found = json_object_get(l->by_id, n->id);
+	if (r < 0)
 		kc_fail(err, r, "%s", l->err.msg);
+	else if (json_is_array(found))
+		r = kc_fail(err, KC_ECONFLICT,
+			    "there are %zu of %s; delete the extra ones, or take the mark off them",
+			    json_array_size(found), n->id);
+	else
+		*ret_actual = json_deep_copy(found);
 	pthread_mutex_unlock(&l->lock);
 	return r;
 }
 
-/* A crash may have hidden what a pending task made: only find, by name, sees that for sure. */
-static bool is_pending(const struct kc_node *n)
+/*
+ * Can list answer for find? Not where a crash may have hidden what a pending task made: only find,
+ * by name, sees that for sure. Nor where the token says which incarnation is meant.
+ */
+static bool is_listed(const struct kc_node *n)
 {
-	return kc_json_get_bool(n->rec, "pending", false);
+	return n->kind->list && !n->kind->brief && n->kind->replace != KC_CREATE_FIRST &&
+	       !n->unknown && !kc_json_get_bool(n->rec, "pending", false);
 }
 
 static int find(struct finding *f, const struct kc_node *n, json_t **ret_actual, struct kc_err *err)
@@ -291,7 +301,7 @@ static int find(struct finding *f, const struct kc_node *n, json_t **ret_actual,
 	};
 	int r;
 
-	if (n->kind->list && !n->unknown && !is_pending(n))
+	if (is_listed(n))
 		return from_list(f, n, ret_actual, err);
 	if (n->unknown) {
 		want = without_holes(n->want, old);

@@ -58,6 +58,7 @@ static int find_kind(const struct kc_engine *e, const char *name, struct kc_node
 			n->provider = e->providers[p];
 			n->kind = e->providers[p]->kinds[k];
 			n->lane = p;
+			n->rank = k;
 			return 0;
 		}
 	}
@@ -247,6 +248,46 @@ static void plan_gone(const struct kc_engine *e, struct kc_plan *p)
 			reverse_edges(p, i);
 }
 
+/* Both leave, and one is a stray: whose kind comes later goes first, for no edge was recorded. */
+static void order_stray(struct kc_plan *p, size_t a, size_t b)
+{
+	const struct kc_node *x = &p->nodes[a], *y = &p->nodes[b];
+
+	if (x->lane == y->lane && x->rank < y->rank)
+		kc_idx_add(&p->nodes[a].deps, b);
+	else if (x->lane == y->lane && x->rank > y->rank)
+		kc_idx_add(&p->nodes[b].deps, a);
+}
+
+/* What carries the owner's mark, and neither graph nor record knows. */
+static int add_strays(const struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
+{
+	const json_t *s;
+	size_t i;
+
+	json_array_foreach(p->strays, i, s) {
+		const char *id = kc_json_get_str(s, "id", "");
+		struct kc_node *n = &p->nodes[p->n];
+
+		if (kc_graph_index(p, id, strlen(id)) != KC_NONE)
+			continue;
+		if (add_gone(e, p, id, s, err) < 0)
+			return KC_EINVAL;
+		n->rec = NULL;
+		n->stray = json_object_get(s, "found");
+		n->warning = "carries this owner's mark, but is not recorded";
+	}
+	return 0;
+}
+
+static void order_strays(struct kc_plan *p)
+{
+	for (size_t a = 0; a < p->n; a++)
+		for (size_t b = 0; p->nodes[a].stray && b < p->n; b++)
+			if (!p->nodes[b].task && (b < a || !p->nodes[b].stray))
+				order_stray(p, a, b);
+}
+
 static int name_cycle(struct kc_plan *p, const size_t *left, struct kc_err *err)
 {
 	_cleanup_buf_ struct kc_buf b = { 0 };
@@ -396,8 +437,8 @@ static int add_all_gone(const struct kc_engine *e, struct kc_plan *p, struct kc_
 	return 0;
 }
 
-int kc_graph_build(const struct kc_engine *e, const json_t *tasks, struct kc_plan **ret,
-		   struct kc_err *err)
+int kc_graph_build(const struct kc_engine *e, const json_t *tasks, json_t *strays,
+		   struct kc_plan **ret, struct kc_err *err)
 {
 	_cleanup_plan_ struct kc_plan *p = xcalloc(1, sizeof(*p));
 	size_t i, n;
@@ -407,8 +448,10 @@ int kc_graph_build(const struct kc_engine *e, const json_t *tasks, struct kc_pla
 		return kc_fail(err, KC_EINVAL, "the graph is not a list of tasks");
 	p->tasks = json_deep_copy(tasks);
 	p->record = e->state ? json_deep_copy(kc_state_tasks(e->state)) : json_object();
+	p->strays = json_incref(strays);
 	p->index = json_object();
-	p->nodes = xcalloc(json_array_size(p->tasks) + json_object_size(p->record) + 1,
+	p->nodes = xcalloc(json_array_size(p->tasks) + json_object_size(p->record) +
+				   json_array_size(strays) + 1,
 			   sizeof(*p->nodes));
 	json_array_foreach(p->tasks, i, v)
 		if (add_task(e, p, v, err) < 0)
@@ -417,9 +460,10 @@ int kc_graph_build(const struct kc_engine *e, const json_t *tasks, struct kc_pla
 	for (i = 0; i < n; i++)
 		if (add_edges(p, &p->nodes[i], err) < 0)
 			return KC_EINVAL;
-	if (add_all_gone(e, p, err) < 0)
+	if (add_all_gone(e, p, err) < 0 || add_strays(e, p, err) < 0)
 		return KC_EINVAL;
 	plan_gone(e, p);
+	order_strays(p);
 	if (sort(p, err) < 0)
 		return KC_EINVAL;
 	*ret = TAKE(p);

@@ -22,10 +22,11 @@
 struct kc_task {
 	const char *id; /* "local/machine/w1" */
 	/* In a plan without what is not known yet (or with what was applied there last). Once the
-	 * task left the graph: the want of its last apply; NULL if that is not recorded. */
+	 * task left the graph: the want of its last apply; NULL if that is not recorded, or if only
+	 * list knows of it. */
 	const json_t *want;
 	const json_t *via;   /* how to reach it, as recorded; or NULL */
-	const json_t *known; /* outputs of the last apply, from the record; or NULL */
+	const json_t *known; /* outputs of the last apply, from the record, or list's; or NULL */
 	const char *owner;   /* the cluster's uid */
 	/*
 	 * Deterministic client token, 32 hex digits: the same over retries and crashes, another one
@@ -58,7 +59,15 @@ struct kc_kind {
 	 */
 	bool nested;
 
-	/* All of this kind that carry owner's mark, by task id. Optional. */
+	bool brief; /* list says less than find, and is never asked in find's place */
+
+	/*
+	 * All of this kind that carry owner's mark: {task id: actual}, or a list of actuals where
+	 * there are several incarnations; kinds that create first add the client "token" to each.
+	 * A plan asks it once instead of every task's find, and a delete also for what no record
+	 * knows. So what it names, find and remove find by id, owner and token, without want; and
+	 * it does not name what find says is gone. Optional.
+	 */
 	int (*list)(void *ctx, const char *owner, json_t **ret_by_id, struct kc_err *err);
 	/* Leave *ret_actual NULL when it does not exist. A malformed reply is an error. */
 	int (*find)(void *ctx, const struct kc_task *task, json_t **ret_actual, struct kc_err *err);
@@ -82,11 +91,13 @@ struct kc_kind {
 
 /* Who runs kinds: a cloud, the hosts' SSH, the cluster's API, this host. */
 struct kc_provider {
-	const char *name;		    /* "ssh", "aws", "host" */
-	const struct kc_kind *const *kinds; /* NULL-terminated */
-	void *ctx;			    /* thread-safe */
-	int parallel;			    /* calls at a time; 0: 16 */
-	double rate, burst;		    /* token bucket of calls a second; 0: none */
+	const char *name; /* "ssh", "aws", "host" */
+	/* NULL-terminated. What stands on something else comes after it: of things that no record
+	 * knows, those of later kinds are removed first. */
+	const struct kc_kind *const *kinds;
+	void *ctx;	    /* thread-safe */
+	int parallel;	    /* calls at a time; 0: 16 */
+	double rate, burst; /* token bucket of calls a second; 0: none */
 	/* The longest pause between two looks while something becomes ready, ms; 0: 30 s. Short for
 	 * what is near and cheap to ask, so that waiting does not cost more than the work. */
 	long poll_max_ms;

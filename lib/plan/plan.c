@@ -35,6 +35,7 @@ void kc_plan_free(struct kc_plan *p)
 	free(p->order);
 	json_decref(p->tasks);
 	json_decref(p->record);
+	json_decref(p->strays);
 	json_decref(p->index);
 	json_decref(p->json);
 	free(p);
@@ -120,10 +121,15 @@ static void render(struct kc_plan *p)
 int kc_plan_make(struct kc_engine *e, const json_t *tasks, struct kc_plan **ret, struct kc_err *err)
 {
 	_cleanup_plan_ struct kc_plan *p = NULL;
-	int r;
+	json_auto_t *strays = NULL;
+	int r = 0;
 
 	json_object_seed(0); /* before threads */
-	r = kc_graph_build(e, tasks, &p, err);
+	if (e->scan)
+		r = kc_scan(e, &strays, err);
+	if (r < 0)
+		return r;
+	r = kc_graph_build(e, tasks, strays, &p, err);
 	if (r < 0)
 		return r;
 	r = kc_find_all(e, p, err);

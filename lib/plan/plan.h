@@ -52,9 +52,12 @@ struct kc_engine {
 	struct kc_state *state; /* NULL: nothing recorded (plan of an empty record) */
 	uint64_t fence;
 	const char *forget; /* a task that left the graph: dropped from the record, not deleted */
-	int threads;	    /* 0: the sum of the providers' caps, at most 64 */
-	long deadline_ms;   /* a task's, for becoming ready; 0: ten minutes */
-	long backoff_ms;    /* the first sleep after KC_EAGAIN, doubled up to 30 s; 0: 20 */
+	/* For a delete: also what carries owner's mark and neither graph nor record knows is
+	 * deleted, and apply fails if anything but the graph's tasks is left in the end. */
+	bool scan;
+	int threads;	  /* 0: the sum of the providers' caps, at most 64 */
+	long deadline_ms; /* a task's, for becoming ready; 0: ten minutes */
+	long backoff_ms;  /* the first sleep after KC_EAGAIN, doubled up to 30 s; 0: 20 */
 
 	/* Resolve {"$fact": …} and {"$secret": …}: name is "$fact"/"$secret". KC_EAGAIN: known
 	 * after apply. */
@@ -77,6 +80,7 @@ struct kc_plan;
  * deleted). A task whose want still has unresolved references is create
  * without find, unless it is recorded; its unknown values print as "(known
  * after apply)". The same goes for a task within one that is made anew.
+ * With scan, what only the kinds' list knows is delete, too.
  */
 int kc_plan_make(struct kc_engine *e, const json_t *tasks, struct kc_plan **ret,
 		 struct kc_err *err);

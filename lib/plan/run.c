@@ -55,6 +55,8 @@ int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
 	kc_caller_init(&r.caller, e);
 	kc_sched_run(&s);
 	rc = kc_state_flush(e->state, r.failed ? NULL : &r.first);
+	if (rc == 0 && !r.failed && e->scan)
+		rc = kc_scan_left(e, p, &r.first);
 	if (rc < 0)
 		r.failed = true;
 	for (size_t i = 0; i < r.n; i++)

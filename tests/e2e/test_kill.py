@@ -267,6 +267,37 @@ def test_a_killed_delete_is_repeated(clouds, length, tmp_path, kind, at):
     assert_gone(cli, cloud, uid)
 
 
+def test_a_lost_record(tmp_path):
+    """No record and no journal: delete finds by the uid's names what there is, shows it, takes it
+    away, and leaves alone what has other names."""
+    cli, cloud = Cli(tmp_path / "state"), Local()
+    cli.ok(*cloud.create(tmp_path), "--yes")
+    uid, mine = uid_of(cli), cli.state / "clusters" / NAME
+    (mine / "record.json").unlink()
+    shutil.rmtree(mine / "journal", ignore_errors=True)
+    spaces = [f"kc{uid[:8]}-unknown", f"kc{uid[:7]}-other"]
+    try:
+        for name in spaces:
+            run("ip", "netns", "add", name)
+        shown = pending(cli.plan("delete", NAME))
+        assert set(shown.values()) == {"delete"}, shown
+        assert set(shown) == {
+            "local/machine/cp1",
+            "local/machine/w1",
+            "local/network",
+            "local/key",
+            "local/root",
+            f"local/remains/{spaces[0]}",
+        }
+        r = cli.ok("cluster", "delete", NAME)
+        assert "local/network: carries this owner's mark, but is not recorded" in r.out
+        delete(cli, cloud)
+        assert spaces[1] in run("ip", "netns").stdout
+    finally:
+        for name in spaces:
+            run("ip", "netns", "del", name, check=False)
+
+
 def put_back(host, told):
     """Do what the program told to do with a host that it forgot."""
     envelope = re.search(r"echo '(\{.*\})' \| ssh .* sudo (\S+) reset", told)

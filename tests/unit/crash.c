@@ -41,6 +41,7 @@ static char root[64];
 static int points;   /* passed by this process */
 static int kill_at;  /* 0: live */
 static int *counter; /* shared with the child: points it passed */
+static bool scan;    /* deletes look for what nobody recorded */
 
 static void at_point(const char *where)
 {
@@ -56,11 +57,15 @@ static int run(const char *dir, const char *graph, int fence, size_t *ret_pendin
 	_cleanup_free_ char *state = xasprintf("%s/state", dir),
 			    *cloud = xasprintf("%s/cloud", dir);
 	json_auto_t *tasks = json_loads(graph, 0, NULL);
-	struct toy toy = { .path = cloud, .point = at_point };
-	struct kc_provider provider = toy_provider(&toy);
+	struct toy toy = { .path = cloud, .point = at_point, .refuses = scan };
+	struct kc_provider provider = scan ? toy_marking_provider(&toy) : toy_provider(&toy);
 	const struct kc_provider *const providers[] = { &provider, NULL };
 	struct kc_engine e = {
-		.providers = providers, .owner = "uid-1", .threads = 1, .backoff_ms = 1
+		.providers = providers,
+		.owner = "uid-1",
+		.threads = 1,
+		.backoff_ms = 1,
+		.scan = scan,
 	};
 	_cleanup_store_ struct kc_store *store = NULL;
 	_cleanup_plan_ struct kc_plan *plan = NULL;
@@ -234,6 +239,67 @@ static void crash_then_delete(const char *base, const char *graph, const char *s
 	print_message("%s: %d crashes, each followed by a delete\n", step, runs);
 }
 
+/* Two things of somebody else in the same cloud, one with a name like ours. */
+#define FOREIGN "{\"task\":\"thing/net\"}\n{\"task\":\"thing/theirs\"}\n"
+static void add_foreign(const char *dir)
+{
+	_cleanup_free_ char *path = xasprintf("%s/cloud", dir);
+	json_auto_t *cloud = toy_load(path);
+	static const char *const ids[] = { "thing/net", "thing/theirs" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		_cleanup_free_ char *oid = xasprintf("x-%zu", i);
+
+		json_object_set_new(json_object_get(cloud, "objects"), oid,
+				    kc_pack("{s:s, s:s, s:s, s:s, s:s, s:{}}", "oid", oid, "kind",
+					    "toy/thing", "owner", "uid-2", "task", ids[i], "token",
+					    oid, "attrs"));
+	}
+	assert_int_equal(json_dump_file(cloud, path, 0), 0);
+}
+
+static void lose_record(const char *dir)
+{
+	_cleanup_free_ char *state = xasprintf("%s/state", dir);
+
+	assert_int_equal(kc_rm_rf(state, NULL), 0);
+}
+
+/*
+ * Dead at i on the way to graph, then the record is lost with its journal, and so it is once more
+ * when the delete died at k: what has our mark goes, what has another one stays.
+ */
+static void lose_and_delete(const char *base, const char *graph, const char *step)
+{
+	_cleanup_free_ char *mid = xasprintf("%s/mid", root), *dir = xasprintf("%s/try", root);
+	bool done = false;
+	int runs = 0;
+
+	for (int i = 1; !done; i += STEP) {
+		copy(base, mid);
+		add_foreign(mid);
+		done = run_child(mid, graph, 3, i);
+		lose_record(mid);
+		for (int k = 1 + i % STEP;; k += STEP, runs++) {
+			char what[100];
+			bool lived;
+
+			snprintf(what, sizeof(what), "%s, dead at %d, lost, delete dead at %d",
+				 step, i, k);
+			copy(mid, dir);
+			lived = run_child(dir, "[]", 4, k);
+			if (!lived && k % 2)
+				lose_record(dir);
+			if (!lived)
+				resume(dir, "[]", what);
+			check_end(dir, "[]", FOREIGN, what);
+			if (lived)
+				break;
+		}
+	}
+	print_message("%s: %d crashes of a delete without a record\n", step, runs);
+}
+
 /* A base of its own for the next step: graph applied without a crash. */
 static void advance(const char *base, const char *graph)
 {
@@ -331,6 +397,25 @@ static void test_accepted_removal(void **x)
 	crash_everywhere(base, "[]", "delete what only fades");
 }
 
+/* The record is lost entirely: only the marks tell what there is. */
+static void test_lost_record(void **x)
+{
+	static const char a[] =
+		"[{\"id\":\"thing/net\",\"kind\":\"toy/thing\",\"want\":{\"slow\":"
+		"1}}," VM ",{\"id\":\"host/h\",\"kind\":\"toy/host\",\"want\":{}}," GUEST
+		",{\"id\":\"front/f\",\"kind\":\"toy/front\",\"want\":{"
+		"\"zone\":\"a\"}}," USER "]";
+	static const char b[] = "[{\"id\":\"front/f\",\"kind\":\"toy/front\",\"want\":{\"zone\":"
+				"\"b\"}}," USER "," FADES "\"a\"}}]";
+	_cleanup_free_ char *base = base_dir("l");
+
+	scan = true;
+	lose_and_delete(base, a, "create");
+	advance(base, a);
+	lose_and_delete(base, b, "replace, create first");
+	scan = false;
+}
+
 static int setup(void **x)
 {
 	struct stat st;
@@ -351,10 +436,9 @@ static int teardown(void **x)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_replace_and_prune),
-		cmocka_unit_test(test_create_first),
-		cmocka_unit_test(test_within_and_update),
-		cmocka_unit_test(test_accepted_removal),
+		cmocka_unit_test(test_replace_and_prune), cmocka_unit_test(test_create_first),
+		cmocka_unit_test(test_within_and_update), cmocka_unit_test(test_accepted_removal),
+		cmocka_unit_test(test_lost_record),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -223,14 +223,6 @@ static void test_failure_is_contained(void **x)
 	world_free(w);
 }
 
-static void no_violations(struct world *w)
-{
-	json_auto_t *cloud = toy_load(w->cloud);
-	_cleanup_free_ char *bad = kc_json_text(json_object_get(cloud, "violations"));
-
-	assert_string_equal(bad, "[]");
-}
-
 /* What was made after the plan, or before an error that means "again", is not made twice. */
 static void test_no_duplicates(void **x)
 {
@@ -554,7 +546,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bad_graphs),
-
 		cmocka_unit_test(test_three_way),
 		cmocka_unit_test(test_sensitive),
 		cmocka_unit_test(test_rev),

@@ -1,4 +1,5 @@
-/* Part of plan.c: a toy cloud, a store and an engine, and what a test asks of them. */
+/* Part of plan.c and plan_scan.c: a toy cloud, a store and an engine, and what a test asks of them.
+ */
 #ifndef KC_TEST_PLAN_WORLD_H
 #define KC_TEST_PLAN_WORLD_H
 
@@ -19,7 +20,7 @@ struct world {
 
 static int worlds;
 
-static void on_event(void *cookie, const struct kc_event *ev)
+static inline void on_event(void *cookie, const struct kc_event *ev)
 {
 	static const char *const what[] = { "start", "progress", "done", "failed", "wait" };
 	struct world *w = cookie;
@@ -30,7 +31,7 @@ static void on_event(void *cookie, const struct kc_event *ev)
 	free(old);
 }
 
-static struct world *world_new(void)
+static inline struct world *world_new(void)
 {
 	struct world *w = xcalloc(1, sizeof(*w));
 	_cleanup_free_ char *dir = xasprintf("%s/state-%d", root, worlds);
@@ -52,7 +53,7 @@ static struct world *world_new(void)
 	return w;
 }
 
-static void world_free(struct world *w)
+static inline void world_free(struct world *w)
 {
 	kc_plan_free(w->plan);
 	kc_state_close(w->e.state);
@@ -61,7 +62,7 @@ static void world_free(struct world *w)
 	free(w);
 }
 
-static int plan(struct world *w, const char *graph)
+static inline int plan(struct world *w, const char *graph)
 {
 	json_error_t je;
 	json_auto_t *tasks = json_loads(graph, 0, &je);
@@ -73,20 +74,20 @@ static int plan(struct world *w, const char *graph)
 	return kc_plan_make(&w->e, tasks, &w->plan, &w->err);
 }
 
-static void plan_ok(struct world *w, const char *graph)
+static inline void plan_ok(struct world *w, const char *graph)
 {
 	if (plan(w, graph) < 0)
 		fail_msg("plan: %s", w->err.msg);
 }
 
-static void apply_ok(struct world *w, const char *graph)
+static inline void apply_ok(struct world *w, const char *graph)
 {
 	plan_ok(w, graph);
 	if (kc_plan_apply(&w->e, w->plan, &w->err) < 0)
 		fail_msg("apply: %s\n%s", w->err.msg, w->events);
 }
 
-static void refused(struct world *w, const char *graph, const char *why)
+static inline void refused(struct world *w, const char *graph, const char *why)
 {
 	assert_int_equal(plan(w, graph), KC_EINVAL);
 	if (!strstr(w->err.msg, why))
@@ -94,7 +95,7 @@ static void refused(struct world *w, const char *graph, const char *why)
 	assert_null(w->plan);
 }
 
-static const json_t *entry(struct world *w, const char *id)
+static inline const json_t *entry(struct world *w, const char *id)
 {
 	const json_t *t;
 	size_t i;
@@ -106,7 +107,7 @@ static const json_t *entry(struct world *w, const char *id)
 	return NULL;
 }
 
-static void expect(struct world *w, const char *id, const char *action)
+static inline void expect(struct world *w, const char *id, const char *action)
 {
 	const char *have = kc_json_get_str(entry(w, id), "action", "?");
 
@@ -114,8 +115,8 @@ static void expect(struct world *w, const char *id, const char *action)
 		fail_msg("%s: %s, not %s", id, have, action);
 }
 
-static void expect_change(struct world *w, const char *id, const char *path, const char *from,
-			  const char *to)
+static inline void expect_change(struct world *w, const char *id, const char *path,
+				 const char *from, const char *to)
 {
 	const json_t *c;
 	size_t i;
@@ -135,6 +136,14 @@ static void expect_change(struct world *w, const char *id, const char *path, con
 		return;
 	}
 	fail_msg("%s: no change of %s", id, path);
+}
+
+static inline void no_violations(struct world *w)
+{
+	json_auto_t *cloud = toy_load(w->cloud);
+	_cleanup_free_ char *bad = kc_json_text(json_object_get(cloud, "violations"));
+
+	assert_string_equal(bad, "[]");
 }
 
 #endif

@@ -93,14 +93,21 @@ static void drop(json_t *cloud, json_t *o)
 	json_object_del(json_object_get(cloud, "objects"), oid);
 }
 
-static void check_unused(json_t *cloud, const json_t *gone, const char *task)
+static bool in_use(const json_t *cloud, const json_t *gone)
 {
 	const char *oid = kc_json_get_str(gone, "oid", ""), *key;
 	json_t *o;
 
 	json_object_foreach(json_object_get(cloud, "objects"), key, o)
 		if (streq(kc_json_get_str(json_object_get(o, "attrs"), "on", ""), oid))
-			violation(cloud, "removed while in use", task);
+			return true;
+	return false;
+}
+
+static void check_unused(json_t *cloud, const json_t *gone, const char *task)
+{
+	if (in_use(cloud, gone))
+		violation(cloud, "removed while in use", task);
 }
 
 /* A removal that was only accepted goes on by itself. */
@@ -291,6 +298,8 @@ static int toy_remove(struct toy *t, const struct kc_task *task, const char *kin
 	if (o && left) {
 		json_object_set_new(o, "going", json_integer(left - 1));
 		r = kc_fail(err, KC_EAGAIN, "going");
+	} else if (o && t->refuses && in_use(cloud, o)) {
+		r = kc_fail(err, KC_EAGAIN, "in use");
 	} else if (o) {
 		check_unused(cloud, o, task->id);
 		check_quorum(cloud, o, task->id);
@@ -306,6 +315,40 @@ static int toy_remove(struct toy *t, const struct kc_task *task, const char *kin
 	close(fd);
 	point(t, "after remove");
 	return r;
+}
+
+/* Everything of a kind that is owner's; the token tells incarnations apart. */
+static int toy_list(struct toy *t, const char *owner, const char *kind, bool by_token, json_t **ret,
+		    struct kc_err *err)
+{
+	int fd = toy_lock(t);
+	json_auto_t *cloud = toy_load(t->path);
+	json_t *out = json_object(), *o;
+	const char *oid;
+
+	json_object_foreach(json_object_get(cloud, "objects"), oid, o) {
+		const char *id = kc_json_get_str(o, "task", "");
+		json_t *v, *have = json_object_get(out, id);
+
+		if (!streq(kc_json_get_str(o, "kind", ""), kind) ||
+		    !streq(kc_json_get_str(o, "owner", ""), owner))
+			continue;
+		v = view(o);
+		if (by_token)
+			json_object_set(v, "token", json_object_get(o, "token"));
+		if (have)
+			v = json_is_array(have) ? json_array_append_new(have, v),
+			json_incref(have)	: kc_pack("[O, o]", have, v);
+		json_object_set_new(out, id, v);
+	}
+	close(fd);
+	atomic_fetch_add(&t->lists, 1);
+	if (t->list_says) {
+		json_decref(out);
+		out = json_loads(t->list_says, JSON_DECODE_ANY, NULL);
+	}
+	*ret = out;
+	return 0;
 }
 
 /* ---- the kinds: one line each ---- */
@@ -330,6 +373,10 @@ static int toy_remove(struct toy *t, const struct kc_task *task, const char *kin
 				 struct kc_err *err)                                               \
 	{                                                                                          \
 		return toy_remove(ctx, task, KIND, TOKEN, err);                                    \
+	}                                                                                          \
+	static int NAME##_list(void *ctx, const char *owner, json_t **ret, struct kc_err *err)     \
+	{                                                                                          \
+		return toy_list(ctx, owner, KIND, TOKEN, ret, err);                                \
 	}
 #define TOY_CALLS(NAME)                                                                            \
 	.find = NAME##_find, .apply = NAME##_apply, .ready = NAME##_ready, .remove = NAME##_remove
@@ -341,24 +388,6 @@ TOY_KIND(host, "toy/host", false)
 TOY_KIND(file, "toy/file", false)
 TOY_KIND(listed, "toy/listed", false)
 /* clang-format on */
-
-static int listed_list(void *ctx, const char *owner, json_t **ret, struct kc_err *err)
-{
-	struct toy *t = ctx;
-	int fd = toy_lock(t);
-	json_auto_t *cloud = toy_load(t->path);
-	json_t *out = json_object(), *o;
-	const char *oid;
-
-	json_object_foreach(json_object_get(cloud, "objects"), oid, o)
-		if (streq(kc_json_get_str(o, "kind", ""), "toy/listed") &&
-		    streq(kc_json_get_str(o, "owner", ""), owner))
-			json_object_set_new(out, kc_json_get_str(o, "task", ""), view(o));
-	close(fd);
-	atomic_fetch_add(&t->lists, 1);
-	*ret = out;
-	return 0;
-}
 
 static int nested_find(void *ctx, const struct kc_task *task, json_t **ret, struct kc_err *err)
 {
@@ -423,6 +452,24 @@ const struct kc_kind *const toy_kinds[] = { &toy_thing,	 &toy_front,  &toy_host,
 struct kc_provider toy_provider(struct toy *t)
 {
 	return (struct kc_provider){ .name = "toy", .kinds = toy_kinds, .ctx = t };
+}
+
+struct kc_provider toy_marking_provider(struct toy *t)
+{
+	static struct kc_kind all[ARRAY_SIZE(toy_kinds) - 1];
+	static const struct kc_kind *kinds[ARRAY_SIZE(toy_kinds)];
+	static int (*const lists[])(void *, const char *, json_t **, struct kc_err *) = {
+		thing_list, front_list, host_list, file_list, listed_list,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		all[i] = *toy_kinds[i];
+		if (i < ARRAY_SIZE(lists))
+			all[i].list = lists[i];
+		all[i].brief = true; /* find is asked as ever */
+		kinds[i] = &all[i];
+	}
+	return (struct kc_provider){ .name = "toy", .kinds = kinds, .ctx = t };
 }
 
 static int by_text(const void *a, const void *b)

@@ -27,11 +27,15 @@ struct toy {
 	void (*point)(const char *where);
 	atomic_int finds, lists, applies, removes;
 	int fail_apply;		 /* KC_E* for tasks whose want has "fails": true */
+	bool refuses;		 /* what is in use is not removed, "again" */
+	const char *list_says;	 /* instead of what there is */
 	atomic_int inside, most; /* calls of apply to ready at a time, by "gauge": true */
 };
 
 extern const struct kc_kind *const toy_kinds[];
 struct kc_provider toy_provider(struct toy *t);
+/* The same cloud with list for every kind but toy/nested. */
+struct kc_provider toy_marking_provider(struct toy *t);
 
 /* {"objects": {oid: …}, "next": N, "spent": [tokens], "violations": []} */
 json_t *toy_load(const char *path);
