@@ -343,5 +343,7 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h)
 {
 	static const struct kc_kind *const kinds[] = { &node_kind, NULL };
 
-	return (struct kc_provider){ .name = "ssh", .kinds = kinds, .ctx = h, .parallel = 32 };
+	return (struct kc_provider){
+		.name = "ssh", .kinds = kinds, .ctx = h, .limits = kc_limits("ssh")
+	};
 }

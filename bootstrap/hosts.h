@@ -54,7 +54,7 @@ struct kc_hosts {
 void kc_hosts_init(struct kc_hosts *h);
 /* Closes every session and removes what was uploaded for it. */
 void kc_hosts_done(struct kc_hosts *h);
-/* The provider "ssh", 32 hosts at a time. h must outlive it. */
+/* The provider "ssh". h must outlive it. */
 struct kc_provider kc_hosts_provider(struct kc_hosts *h);
 
 /*

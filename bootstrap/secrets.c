@@ -188,7 +188,9 @@ struct kc_provider kc_secrets_provider(struct kc_secrets *s)
 {
 	static const struct kc_kind *const kinds[] = { &secret_kind, NULL };
 
-	return (struct kc_provider){ .name = "state", .kinds = kinds, .ctx = s, .parallel = 8 };
+	return (struct kc_provider){
+		.name = "state", .kinds = kinds, .ctx = s, .limits = kc_limits("state")
+	};
 }
 
 int kc_secret_get(struct kc_secrets *s, const char *name, char **ret, struct kc_err *err)

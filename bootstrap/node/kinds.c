@@ -15,7 +15,7 @@ void kc_node_provider(struct kc_node_host *h, struct kc_provider *ret)
 
 	/* Mostly waiting for systemd and for programs to come up, not computing. */
 	*ret = (struct kc_provider){
-		.name = "host", .kinds = kinds, .ctx = h, .parallel = 16, .poll_max_ms = 100
+		.name = "host", .kinds = kinds, .ctx = h, .limits = kc_limits("host")
 	};
 }
 

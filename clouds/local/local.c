@@ -205,7 +205,9 @@ static int local_open(const struct kc_cloud_env *env, struct kc_provider *ret, s
 	memcpy(l->uid8, uid8, sizeof(uid8));
 	l->dir = xasprintf("%s/%s-%s", LOCAL_BASE, l->cluster, l->uid8);
 	l->prefix = xasprintf("kc%s", l->uid8);
-	*ret = (struct kc_provider){ .name = "local", .kinds = kinds, .ctx = l };
+	*ret = (struct kc_provider){
+		.name = "local", .kinds = kinds, .ctx = l, .limits = kc_limits("local")
+	};
 	return 0;
 }
 

@@ -89,6 +89,6 @@ static const struct kc_kind *const kinds[] = { &kc_kube_api, &kc_kube_object, &k
 struct kc_provider kc_kube_provider(struct kc_kube_ctx *ctx)
 {
 	return (struct kc_provider){
-		.name = "kube", .kinds = kinds, .ctx = ctx, .parallel = 16, .poll_max_ms = 250
+		.name = "kube", .kinds = kinds, .ctx = ctx, .limits = kc_limits("kube")
 	};
 }

@@ -493,7 +493,8 @@ static int64_t backoff(const struct kc_engine *e, const struct kc_provider *p, u
 {
 	int64_t first = e->backoff_ms > 0 ? e->backoff_ms : BACKOFF_MS;
 	int64_t max = first << (tries < 16 ? tries : 16);
-	int64_t cap = p && p->poll_max_ms > 0 ? p->poll_max_ms : BACKOFF_MAX;
+	int64_t cap =
+		p->limits && p->limits->poll_max_ms > 0 ? p->limits->poll_max_ms : BACKOFF_MAX;
 	uint32_t rnd;
 
 	kc_random(&rnd, sizeof(rnd));

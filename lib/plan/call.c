@@ -24,6 +24,11 @@ static size_t lanes(const struct kc_engine *e)
 	return n;
 }
 
+static double burst_of(const struct kc_limits *l)
+{
+	return l && l->burst > 1 ? l->burst : 1;
+}
+
 void kc_caller_init(struct kc_caller *c, struct kc_engine *e)
 {
 	size_t n = lanes(e);
@@ -32,7 +37,7 @@ void kc_caller_init(struct kc_caller *c, struct kc_engine *e)
 	c->buckets = xcalloc(n, sizeof(*c->buckets));
 	for (size_t i = 0; i < n; i++) {
 		pthread_mutex_init(&c->buckets[i].lock, NULL);
-		c->buckets[i].tokens = e->providers[i]->burst > 1 ? e->providers[i]->burst : 1;
+		c->buckets[i].tokens = burst_of(e->providers[i]->limits);
 		c->buckets[i].at = kc_now_ms();
 	}
 	atomic_init(&c->stop, false);
@@ -60,22 +65,21 @@ bool kc_caller_canceled(struct kc_caller *c)
  */
 static void take_token(struct kc_caller *c, size_t lane)
 {
-	const struct kc_provider *p = c->engine->providers[lane];
+	const struct kc_limits *l = c->engine->providers[lane]->limits;
 	struct kc_bucket *b = &c->buckets[lane];
-	double burst = p->burst > 1 ? p->burst : 1;
 	int64_t now, wait = 0;
 
-	if (p->rate <= 0)
+	if (!l || l->rate <= 0)
 		return;
 	pthread_mutex_lock(&b->lock);
 	now = kc_now_ms();
-	b->tokens += (double)(now - b->at) * p->rate / 1000;
+	b->tokens += (double)(now - b->at) * l->rate / 1000;
 	b->at = now;
-	if (b->tokens > burst)
-		b->tokens = burst;
+	if (b->tokens > burst_of(l))
+		b->tokens = burst_of(l);
 	b->tokens -= 1;
 	if (b->tokens < 0)
-		wait = (int64_t)(-b->tokens * 1000 / p->rate) + 1;
+		wait = (int64_t)(-b->tokens * 1000 / l->rate) + 1;
 	pthread_mutex_unlock(&b->lock);
 	while (wait > 0 && !kc_caller_canceled(c)) {
 		kc_sleep_ms(wait < 200 ? wait : 200);

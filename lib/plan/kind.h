@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "lib/base/err.h"
+#include "lib/plan/limits.h"
 
 /* What a kind sees of a task. want has its references resolved; it is never changed by find. */
 struct kc_task {
@@ -95,12 +96,8 @@ struct kc_provider {
 	/* NULL-terminated. What stands on something else comes after it: of things that no record
 	 * knows, those of later kinds are removed first. */
 	const struct kc_kind *const *kinds;
-	void *ctx;	    /* thread-safe */
-	int parallel;	    /* calls at a time; 0: 16 */
-	double rate, burst; /* token bucket of calls a second; 0: none */
-	/* The longest pause between two looks while something becomes ready, ms; 0: 30 s. Short for
-	 * what is near and cheap to ask, so that waiting does not cost more than the work. */
-	long poll_max_ms;
+	void *ctx;			/* thread-safe */
+	const struct kc_limits *limits; /* its row of lib/plan/limits.c; or NULL */
 };
 
 #endif

@@ -69,7 +69,7 @@ int *kc_sched_caps(const struct kc_engine *e, size_t *ret_lanes, int *ret_thread
 		n++;
 	caps = xcalloc(n + 1, sizeof(*caps));
 	for (size_t i = 0; i < n; i++) {
-		caps[i] = e->providers[i]->parallel > 0 ? e->providers[i]->parallel : 16;
+		caps[i] = kc_limits_parallel(e->providers[i]->limits);
 		sum += caps[i];
 	}
 	*ret_lanes = n;
