@@ -12,7 +12,16 @@
 #define BACKOFF_MS  20
 #define BACKOFF_MAX 30000
 
-static struct kc_call call_of(struct kc_run *r, const struct kc_job *j)
+/* Hashed once, asked for in every call. */
+static const char *token_of(struct kc_run *r, struct kc_job *j)
+{
+	if (j->token_of != j->generation || !*j->token)
+		kc_token(r->engine->owner, j->node->id, j->generation, j->token);
+	j->token_of = j->generation;
+	return j->token;
+}
+
+static struct kc_call call_of(struct kc_run *r, struct kc_job *j)
 {
 	const struct kc_node *n = j->node;
 	bool same = kc_json_get_int(n->rec, "generation", 1) == j->generation;
@@ -26,6 +35,7 @@ static struct kc_call call_of(struct kc_run *r, const struct kc_job *j)
 		.via = n->via ? n->via : json_object_get(n->rec, "via"),
 		.known = same ? json_object_get(n->rec, "outputs") : NULL,
 		.generation = j->generation,
+		.token = token_of(r, j),
 	};
 }
 
@@ -41,7 +51,7 @@ static void announce(struct kc_run *r, struct kc_job *j)
 /* Outputs as they are recorded: without what is news, not state, such as a nested plan. */
 static json_t *outputs_of(const struct kc_node *n, const json_t *actual)
 {
-	json_t *out = json_deep_copy(actual);
+	json_t *out = json_copy((json_t *)actual);
 
 	if (out && n->kind->nested)
 		json_object_del(out, "plan");
@@ -58,12 +68,12 @@ static json_t *record_of(const struct kc_run *r, const struct kc_job *j, const j
 
 	for (size_t i = 0; i < n->deps.n; i++)
 		json_array_append_new(after, json_string(r->plan->nodes[n->deps.v[i]].id));
-	o = kc_pack("{s:s, s:o, s:o, s:I}", "kind", n->kind->name, "want", json_deep_copy(n->want),
-		    "after", after, "generation", (json_int_t)j->generation);
+	o = kc_pack("{s:s, s:O, s:o, s:I}", "kind", n->kind->name, "want", n->want, "after", after,
+		    "generation", (json_int_t)j->generation);
 	if (n->within != KC_NONE)
 		json_object_set_new(o, "within", json_string(r->plan->nodes[n->within].id));
 	if (n->via)
-		json_object_set_new(o, "via", json_deep_copy(n->via));
+		json_object_set(o, "via", n->via);
 	if (outputs)
 		json_object_set_new(o, "outputs", outputs_of(n, outputs));
 	return o;
@@ -102,14 +112,12 @@ static int record_truth(struct kc_run *r, struct kc_job *j, const json_t *actual
 static int set_intent(struct kc_run *r, struct kc_job *j, const char *action, json_t *old,
 		      struct kc_err *err)
 {
-	char token[33];
 	json_t *e;
 
 	if (j->intended)
 		return 0;
-	kc_token(r->engine->owner, j->node->id, j->generation, token);
 	e = kc_pack("{s:s, s:I, s:s, s:I, s:o*}", "intent", action, "fence",
-		    (json_int_t)r->engine->fence, "token", token, "generation",
+		    (json_int_t)r->engine->fence, "token", token_of(r, j), "generation",
 		    (json_int_t)j->generation, "old", old);
 	/* While it is being replaced its recorded want is how to find the old one. */
 	if (j->node->task && !streq(action, "replace"))
@@ -180,6 +188,7 @@ static int clean_up(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 		c.want = json_object_get(old, "want");
 		c.known = json_object_get(old, "outputs");
 		c.generation = kc_json_get_int(old, "generation", 1);
+		c.token = NULL;
 		j->intended = true; /* the record knows already that this one has to go */
 		rc = remove_one(r, j, &c, "delete", err);
 		if (rc == 0)

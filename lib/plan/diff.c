@@ -73,9 +73,9 @@ static void change(struct diffing *f, const char *path, const json_t *from, cons
 	const struct kc_kind *kind = f->d->kind;
 
 	if (from)
-		json_object_set_new(c, "from", json_deep_copy(from));
+		json_object_set(c, "from", (json_t *)from);
 	if (to)
-		json_object_set_new(c, "to", json_deep_copy(to));
+		json_object_set(c, "to", (json_t *)to);
 	json_array_append_new(f->changes, c);
 	if (!kc_path_in(path, kind->immutable))
 		return;

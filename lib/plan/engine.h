@@ -183,7 +183,8 @@ struct kc_job {
 	bool renewed;  /* the old incarnation of a replace is out of the way */
 	unsigned tries;
 	int64_t start_ms;
-	int64_t generation;
+	int64_t generation, token_of; /* token is of that generation */
+	char token[33];
 	struct kc_err waiting; /* why it was last told to wait */
 };
 struct kc_run {

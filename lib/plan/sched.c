@@ -1,9 +1,10 @@
 /*
  * The dataflow scheduler: a job starts the instant its dependencies are done.
  *
- * Threads are made as work appears, up to a fixed number. A job that has to
- * wait gives its thread back and comes again by timer; the calling thread keeps
- * the timers and looks for cancellation.
+ * Threads are made as work appears, up to a fixed number: whoever has taken a job
+ * and sees another one that may run wakes or makes one more thread, before it
+ * begins its own. A job that has to wait gives its thread back and comes again by
+ * timer; the calling thread keeps the timers and looks for cancellation.
  */
 #include <errno.h>
 #include <signal.h>
@@ -98,13 +99,26 @@ static size_t pop(struct sched *x, size_t *head)
 
 static void *worker(void *arg);
 
-/* Under the lock. */
+static bool may_run(const struct lane *l)
+{
+	return l->head != KC_NONE && l->running < l->cap;
+}
+
+/*
+ * Under the lock, after jobs became ready and before somebody goes off to run one.
+ * One is enough: who was woken does the same. A signal that is lost, because all idle
+ * threads were woken already and wait for the lock, is not missed for the same reason.
+ */
 static void wake_worker(struct sched *x)
 {
 	sigset_t all, old;
+	size_t i = 0;
 
-	/* Who was woken stays idle until it has the lock: count heads, not sleepers. */
-	if (x->ready <= (size_t)x->idle || x->nthreads == x->s->threads) {
+	while (x->ready && i < x->s->lanes && !may_run(&x->lanes[i]))
+		i++;
+	if (!x->ready || i == x->s->lanes)
+		return;
+	if (x->idle || x->nthreads == x->s->threads) {
 		pthread_cond_signal(&x->work);
 		return;
 	}
@@ -123,7 +137,6 @@ static void make_ready(struct sched *x, size_t job)
 
 	push(x, &l->head, &l->tail, job);
 	x->ready++;
-	wake_worker(x);
 }
 
 static void take_limit(struct sched *x, size_t limit, size_t job)
@@ -271,7 +284,7 @@ static size_t take_job(struct sched *x, size_t *turn)
 		struct lane *l = &x->lanes[(*turn + k) % x->s->lanes];
 		size_t job = KC_NONE;
 
-		if (l->running < l->cap)
+		if (may_run(l))
 			job = pop(x, &l->head);
 		if (job == KC_NONE)
 			continue;
@@ -290,8 +303,6 @@ static void settle(struct sched *x, size_t job, int r, int64_t delay)
 	l->running--;
 	x->running--;
 	x->active[job] = false;
-	if (l->head != KC_NONE)
-		pthread_cond_signal(&x->work);
 	if (r == KC_EAGAIN && !x->canceled) {
 		heap_push(x, kc_now_ms() + delay, job);
 		return;
@@ -328,6 +339,7 @@ static void *worker(void *arg)
 		}
 		x->running++;
 		x->active[job] = true;
+		wake_worker(x);
 		pthread_mutex_unlock(&x->lock);
 		r = x->s->run(x->s->cookie, job, &delay);
 		pthread_mutex_lock(&x->lock);
@@ -375,6 +387,7 @@ static void keep_time(struct sched *x)
 			make_ready(x, heap_pop(x));
 			told = false;
 		}
+		wake_worker(x);
 		if (x->nheap && x->heap[0].at < next)
 			next = x->heap[0].at;
 		if (!told && !x->running && !x->ready && x->nheap && x->s->idle) {
@@ -384,10 +397,12 @@ static void keep_time(struct sched *x)
 			pthread_mutex_lock(&x->lock);
 			continue;
 		}
-		if (x->left && !x->running && !x->ready && !x->nheap && !x->canceled)
+		if (x->left && !x->running && !x->ready && !x->nheap && !x->canceled) {
 			exceed_limit(x);
-		else if (x->left)
+			wake_worker(x);
+		} else if (x->left) {
 			wait_main(x, next);
+		}
 	}
 	pthread_cond_broadcast(&x->work);
 	pthread_mutex_unlock(&x->lock);
@@ -484,6 +499,7 @@ void kc_sched_run(const struct kc_sched *s)
 	for (size_t i = 0; i < s->n; i++)
 		if (!x.pending[i])
 			release(&x, i);
+	wake_worker(&x);
 	pthread_mutex_unlock(&x.lock);
 	keep_time(&x);
 	for (int i = 0; i < x.nthreads; i++)

@@ -49,8 +49,8 @@ static json_t *merged(const json_t *a, const json_t *b)
 	const char *key;
 
 	if (!json_is_object(a) || !json_is_object(b))
-		return json_deep_copy(b ? b : a);
-	out = json_deep_copy(a);
+		return json_incref((json_t *)(b ? b : a));
+	out = json_copy((json_t *)a);
 	json_object_foreach((json_t *)b, key, v)
 		json_object_set_new(out, key, merged(json_object_get(a, key), v));
 	return out;
@@ -68,6 +68,14 @@ static int64_t generation_of(const json_t *tasks, const json_t *generations, con
 	return t ? kc_json_get_int(t, "generation", 1) : kc_json_get_int(generations, id, 1);
 }
 
+/* A list of t's own under key, to be appended to: what is there may be an entry's, too. */
+static void own_list(json_t *t, const char *key)
+{
+	json_t *list = json_object_get(t, key);
+
+	json_object_set_new(t, key, list ? json_copy(list) : json_array());
+}
+
 /* An intent: what was, plus what may be from now on. */
 static void fold_intent(json_t *tasks, json_t *generations, const char *id, const json_t *e)
 {
@@ -83,34 +91,34 @@ static void fold_intent(json_t *tasks, json_t *generations, const char *id, cons
 	for (i = 0; i < ARRAY_SIZE(plain); i++) {
 		v = json_object_get(set, plain[i]);
 		if (v)
-			json_object_set_new(t, plain[i], json_deep_copy(v));
+			json_object_set(t, plain[i], v);
 	}
 	v = json_object_get(set, "want");
 	if (v)
 		json_object_set_new(t, "want", merged(json_object_get(t, "want"), v));
-	if (!json_object_get(t, "after"))
-		json_object_set_new(t, "after", json_array());
+	own_list(t, "after");
 	json_array_foreach(json_object_get(set, "after"), i, v)
 		if (!kc_json_has_str(json_object_get(t, "after"), json_string_value(v)))
-			json_array_append_new(json_object_get(t, "after"), json_deep_copy(v));
+			json_array_append(json_object_get(t, "after"), v);
 	v = json_object_get(e, "old");
 	if (v) {
-		if (!json_object_get(t, "old"))
-			json_object_set_new(t, "old", json_array());
-		json_array_append_new(json_object_get(t, "old"), json_deep_copy(v));
+		own_list(t, "old");
+		json_array_append(json_object_get(t, "old"), v);
 		json_object_del(t, "outputs");
 	}
 	v = json_object_get(e, "generation");
 	if (v)
-		json_object_set_new(t, "generation", json_deep_copy(v));
+		json_object_set(t, "generation", v);
 	json_object_set_new(t, "pending", json_true());
-	json_object_set_new(t, "intent", json_deep_copy(json_object_get(e, "intent")));
+	json_object_set(t, "intent", json_object_get(e, "intent"));
 }
 
 static void fold_cleaned(json_t *t, int64_t generation)
 {
-	json_t *old = json_object_get(t, "old");
+	json_t *old;
 
+	own_list(t, "old");
+	old = json_object_get(t, "old");
 	for (size_t i = json_array_size(old); i--;)
 		if (kc_json_get_int(json_array_get(old, i), "generation", 0) == generation)
 			json_array_remove(old, i);
@@ -118,7 +126,10 @@ static void fold_cleaned(json_t *t, int64_t generation)
 		json_object_del(t, "old");
 }
 
-/* One journal entry over the tasks: the only place that knows what entries mean. */
+/*
+ * One journal entry over the tasks: the only place that knows what entries mean. Tasks and entries
+ * share their values, which nobody changes any more; only the task's own members are set.
+ */
 static void fold(json_t *tasks, json_t *generations, const json_t *e)
 {
 	const char *id = kc_json_get_str(e, "task", NULL);
@@ -131,7 +142,7 @@ static void fold(json_t *tasks, json_t *generations, const json_t *e)
 		fold_intent(tasks, generations, id, e);
 	} else if (streq(result, "ok")) {
 		old = json_incref(json_object_get(t, "old"));
-		t = json_deep_copy(json_object_get(e, "set"));
+		t = json_copy(json_object_get(e, "set"));
 		if (old)
 			json_object_set_new(t, "old", old);
 		json_object_set_new(tasks, id, t);
