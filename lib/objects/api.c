@@ -31,7 +31,7 @@ static int api_find(void *ctx, const struct kc_task *task, json_t **ret_actual, 
 {
 	int r = ask(ctx, err);
 
-	if (may_come(r))
+	if (may_come(r) && !task->known)
 		return 0;
 	if (r == 0)
 		*ret_actual = kc_pack("{s:b}", "ready", true);

@@ -431,6 +431,25 @@ static int converge(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	return record_truth(r, j, actual, err);
 }
 
+/* One can look at it now. What is found amiss was in no plan, so nobody has agreed to it. */
+static int reveal(struct kc_run *r, struct kc_job *j, struct kc_err *err)
+{
+	struct kc_node *n = j->node;
+	json_auto_t *actual = NULL;
+	int rc = look(r, j, &actual, err);
+
+	if (rc < 0)
+		return rc;
+	kc_node_diff(r->plan, n, actual);
+	if (n->action != KC_KEEP)
+		return kc_fail(err, KC_ECONFLICT,
+			       "%s is not as it should be, either, which could not be seen before; "
+			       "run the command again to see and repair it",
+			       n->id);
+	set_output(n, actual);
+	return record_truth(r, j, actual, err);
+}
+
 /* Nothing to do, but the record may not know it yet. */
 static int keep(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 {
@@ -490,7 +509,10 @@ static int run_main(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 		if (rc < 0)
 			return rc;
 		j->resolved = true;
-		rc = j->planned == KC_KEEP ? keep(r, j, err) : converge(r, j, err);
+		if (n->hidden)
+			rc = reveal(r, j, err);
+		else
+			rc = j->planned == KC_KEEP ? keep(r, j, err) : converge(r, j, err);
 		if (rc < 0)
 			return rc;
 	}

@@ -161,6 +161,7 @@ static void view_init(struct view *v, const struct kc_call *c)
 		.known = v->known,
 		.owner = e->owner,
 		.token = v->token,
+		.again = c->generation > 1,
 		.fence = e->fence,
 		.progress = on_progress,
 		.canceled = on_canceled,

@@ -57,6 +57,7 @@ struct kc_node {
 	json_t *changes; /* [{path, from?, to?}] */
 	json_t *output;	 /* after apply: the last actual */
 	const char *warning;
+	bool hidden; /* kept unseen: what it lies within is to be repaired first */
 };
 
 struct kc_listing; /* one kind's answers to list */

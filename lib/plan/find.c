@@ -40,6 +40,18 @@ struct resolving {
 	bool applying;
 };
 
+/* Does an update of dep touch what its "rev" follows? */
+static bool touches_rev(const struct kc_node *dep)
+{
+	size_t i;
+	json_t *c;
+
+	json_array_foreach(dep->changes, i, c)
+		if (kc_path_in(kc_json_get_str(c, "path", ""), dep->kind->rev))
+			return true;
+	return false;
+}
+
 /* Will the value at key still be what find saw, once this task is applied? */
 static bool survives(const struct kc_node *dep, const char *key)
 {
@@ -50,6 +62,8 @@ static bool survives(const struct kc_node *dep, const char *key)
 		return true;
 	if (dep->action != KC_UPDATE || dep->kind->nested || !key)
 		return false;
+	if (dep->kind->rev && streq(key, "rev"))
+		return !touches_rev(dep);
 	if (!json_object_getn(dep->want, key, n))
 		return false; /* the provider's: it may follow from what is updated */
 	json_array_foreach(dep->changes, i, c) {
@@ -342,11 +356,22 @@ static bool born_later(const struct finding *f, const struct kc_node *n)
 	return w->action == KC_CREATE || w->action == KC_REPLACE;
 }
 
-/* What it lies within is not as it should be, and will be: one cannot always look inside now. */
+/*
+ * What it lies within is not as it should be, and will be: one cannot always look inside now. Nor
+ * does one have to be let in: its certificates may have expired.
+ */
 static bool is_shut(const struct finding *f, const struct kc_node *n, int r)
 {
-	return (r == KC_EAGAIN || r == KC_ETIMEOUT) && n->within != KC_NONE &&
+	return (r == KC_EAGAIN || r == KC_ETIMEOUT || r == KC_EAUTH) && n->within != KC_NONE &&
 	       f->plan->nodes[n->within].action == KC_UPDATE;
+}
+
+/* Was exactly this made once? Then it is taken to be there until one can look. */
+static bool is_as_recorded(const struct kc_node *n)
+{
+	return n->mode == KC_SYNC && !n->unknown && !is_pending(n) &&
+	       json_object_get(n->rec, "outputs") &&
+	       json_equal(json_object_get(n->rec, "want"), n->want);
 }
 
 static int plan_node(struct finding *f, struct kc_node *n, struct kc_err *err)
@@ -363,12 +388,15 @@ static int plan_node(struct finding *f, struct kc_node *n, struct kc_err *err)
 		r = find(f, n, &actual, err);
 		if (r < 0 && !is_shut(f, n, r))
 			return r;
+		n->hidden = r < 0 && is_as_recorded(n);
 	}
 	json_decref(n->actual);
 	n->actual = actual;
 	if (n->mode != KC_SYNC)
 		return check_mode(n, err);
 	kc_node_diff(f->plan, n, n->actual);
+	if (n->hidden)
+		n->action = KC_KEEP;
 	/* The second half of a replace that was cut off: the old one is still there. */
 	if (json_array_size(json_object_get(n->rec, "old")))
 		n->action = KC_REPLACE;

@@ -35,6 +35,7 @@ struct kc_task {
 	 * their find, apply and remove act on the one that this token names.
 	 */
 	const char *token;
+	bool again; /* its like was made before and is gone since: known is NULL then */
 	uint64_t fence;
 	/* Tell what a long apply is doing ("uploading 37 MB"); or hand through a nested task's
 	 * event. */
@@ -52,7 +53,10 @@ struct kc_kind {
 	const char *const *sensitive; /* keys that no text may show */
 	const char *const *sets;      /* lists whose order means nothing */
 	const char *const *news;      /* keys of actual that are not worth recording */
-	enum kc_replace replace;      /* destroy first, or create first */
+	/* Keys of want that the output "rev" follows, when others do not touch it; NULL: any may.
+	 */
+	const char *const *rev;
+	enum kc_replace replace; /* destroy first, or create first */
 	/*
 	 * find's actual is {"plan": [child entries], …}: the resource runs this engine itself. The
 	 * children decide the action (any but keep: update, or create when the record does not know

@@ -104,6 +104,8 @@ static json_t *entry_json(const struct kc_node *n)
 		plan = json_object_get(plan, "tasks");
 	if (json_array_size(plan) && n->action != KC_KEEP)
 		json_object_set_new(o, "children", json_deep_copy(plan));
+	if (n->hidden)
+		json_object_set_new(o, "hidden", json_true());
 	if (n->warning)
 		json_object_set_new(o, "warning", json_string(n->warning));
 	return o;

@@ -1,5 +1,7 @@
 kc_test(crash SOURCES ${KC_TEST_DIR}/crash.c ${KC_TEST_DIR}/toy.c DEPS plan store codec-json base)
 kc_test(plan SOURCES ${KC_TEST_DIR}/plan.c ${KC_TEST_DIR}/toy.c DEPS plan store codec-json base)
 kc_test(plan-scan SOURCES ${KC_TEST_DIR}/plan_scan.c ${KC_TEST_DIR}/toy.c DEPS plan store codec-json base)
+kc_test(plan-drift SOURCES ${KC_TEST_DIR}/plan_drift.c ${KC_TEST_DIR}/toy.c
+	DEPS plan store codec-json base)
 kc_test(resolve SOURCES ${KC_TEST_DIR}/resolve.c DEPS plan codec-json base)
 kc_test(limits SOURCES ${KC_TEST_DIR}/limits.c ${KC_TEST_DIR}/toy.c DEPS bootstrap clouds objects plan)

@@ -207,6 +207,8 @@ static int toy_apply(struct toy *t, const struct kc_task *task, const char *kind
 	int fd;
 
 	atomic_fetch_add(&t->applies, 1);
+	if (streq(kind, "toy/host"))
+		t->shut = false;
 	if (t->fail_apply && kc_json_get_bool(task->want, "fails", false))
 		return kc_fail(err, t->fail_apply, "the toy cloud is out of toys");
 	point(t, "before apply");
@@ -357,7 +359,11 @@ static int toy_list(struct toy *t, const char *owner, const char *kind, bool by_
 	static int NAME##_find(void *ctx, const struct kc_task *task, json_t **ret,                \
 			       struct kc_err *err)                                                 \
 	{                                                                                          \
-		return toy_find(ctx, task, KIND, TOKEN, ret);                                      \
+		struct toy *t = ctx;                                                               \
+                                                                                                   \
+		if (t->shut && kc_json_get_bool(task->want, "behind", false))                      \
+			return kc_fail(err, KC_EAGAIN, "its host is shut");                        \
+		return toy_find(t, task, KIND, TOKEN, ret);                                        \
 	}                                                                                          \
 	static int NAME##_apply(void *ctx, const struct kc_task *task, const json_t *actual,       \
 				const json_t *changes, json_t **ret, struct kc_err *err)           \
@@ -432,7 +438,11 @@ static const struct kc_kind toy_host = {
 	.immutable = (const char *const[]){ "zone", NULL },
 	TOY_CALLS(host),
 };
-static const struct kc_kind toy_file = { .name = "toy/file", TOY_CALLS(file) };
+static const struct kc_kind toy_file = {
+	.name = "toy/file",
+	.rev = (const char *const[]){ "content", NULL },
+	TOY_CALLS(file),
+};
 static const struct kc_kind toy_listed = {
 	.name = "toy/listed",
 	.list = listed_list,
