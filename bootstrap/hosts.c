@@ -264,14 +264,20 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 	return 0;
 }
 
+/* For verbs that need no spec. */
+static json_t *bare_envelope(const struct kc_hosts *h, const struct kc_task *task)
+{
+	return kc_pack("{s:i, s:i, s:s, s:I, s:s}", "format", KC_NODE_FORMAT, "protocol",
+		       KC_NODE_PROTOCOL, "uid", task->owner, "fence", (json_int_t)task->fence,
+		       "cluster", h->cluster);
+}
+
 static int node_remove(void *ctx, const struct kc_task *task, const json_t *actual,
 		       struct kc_err *err)
 {
 	struct kc_hosts *h = ctx;
 	const json_t *ssh = json_object_get(actual, "ssh");
-	json_auto_t *envelope = kc_pack("{s:i, s:i, s:s, s:I, s:s}", "format", KC_NODE_FORMAT,
-					"protocol", KC_NODE_PROTOCOL, "uid", task->owner, "fence",
-					(json_int_t)task->fence, "cluster", h->cluster);
+	json_auto_t *envelope = bare_envelope(h, task);
 	const char *name = task->id + strlen("node/");
 	struct kc_host *host = NULL;
 	struct kc_err why;
@@ -310,6 +316,18 @@ int kc_hosts_reach(struct kc_hosts *h, const char *id, const json_t *question, j
 	if (!host)
 		return kc_fail(err, KC_ENOTFOUND, "%s: not connected", id);
 	return drop_broken(h, host, host_call(host, &task, "reach", question, ret, err));
+}
+
+int kc_hosts_rejoin(struct kc_hosts *h, const struct kc_task *task, const json_t *recorded,
+		    struct kc_err *err)
+{
+	json_auto_t *envelope = bare_envelope(h, task);
+	struct kc_host *host = NULL;
+	int r = host_open(h, task, kc_json_at(recorded, "outputs.ssh"), &host, err);
+
+	if (r == 0)
+		r = host_converge(host, task, "rejoin", envelope, err);
+	return drop_broken(h, host, r);
 }
 
 /* What a host looks like at the moment; it would change the record in every run. */

@@ -64,6 +64,9 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h);
  */
 int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 		   const json_t *question, json_t **ret, struct kc_err *err);
+/* Let the host's kubelet register its Node anew; task is whoever needs it, with owner and fence. */
+int kc_hosts_rejoin(struct kc_hosts *h, const struct kc_task *task, const json_t *recorded,
+		    struct kc_err *err);
 
 /* Ask a host that this run has a session with the agent's reach. From several threads, each with
  * another host. KC_ENOTFOUND: there is no session. */

@@ -138,6 +138,19 @@ static void listen_to_user(struct session *s)
 	s->hosts.phrases_cookie = s->io->phrases_cookie;
 }
 
+/* Its host is the record's: the graph may hold references where it has addresses. */
+static int rejoin(void *cookie, const struct kc_task *task, struct kc_err *err)
+{
+	struct session *s = cookie;
+	_cleanup_free_ char *id = xasprintf("node/%s", kc_json_get_str(task->want, "name", ""));
+	json_auto_t *all = kc_state_copy(s->state);
+	const json_t *recorded = json_object_get(all, id);
+	struct kc_task host = *task;
+
+	host.id = id;
+	return recorded ? kc_hosts_rejoin(&s->hosts, &host, recorded, err) : 0;
+}
+
 static int set_up_engine(struct session *s, const struct kc_cloud_env *env, struct kc_err *err)
 {
 	size_t n = 0;
@@ -153,6 +166,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->ssh_provider = kc_hosts_provider(&s->hosts);
 	s->providers[n++] = &s->ssh_provider;
 	s->kube = kc_kube_ctx_new(session_kube_conf, s);
+	kc_kube_ctx_on_lost(s->kube, rejoin);
 	s->kube_provider = kc_kube_provider(s->kube);
 	s->providers[n++] = &s->kube_provider;
 	if (s->cloud->open) {

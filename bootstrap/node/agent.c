@@ -13,6 +13,7 @@
 #include "bootstrap/node/protocol.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
+#include "lib/base/proc.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/plan/resolve.h"
@@ -271,6 +272,17 @@ int kc_agent_csr(struct kc_agent *a, json_t **ret, struct kc_err *err)
 		return r;
 	*ret = kc_pack("{s:i, s:O}", "format", KC_NODE_FORMAT, "csrs", csrs);
 	return 0;
+}
+
+int kc_agent_rejoin(struct kc_agent *a, json_t **ret, struct kc_err *err)
+{
+	int r = kc_marker_claim(a->uid, a->cluster, a->fence, err);
+
+	if (r == 0)
+		r = kc_runl(NULL, err, "systemctl", "restart", "kubelet.service", NULL);
+	if (r == 0)
+		*ret = answer();
+	return r;
 }
 
 /* One line of a frame's header; a byte at a time would be slow, so read() is buffered by stdio. */

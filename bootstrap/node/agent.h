@@ -46,6 +46,8 @@ int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state 
 int kc_agent_facts(json_t **ret, struct kc_err *err);
 int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err);
 int kc_agent_csr(struct kc_agent *a, json_t **ret, struct kc_err *err);
+/* Restart the kubelet: it registers its Node only when it starts. */
+int kc_agent_rejoin(struct kc_agent *a, json_t **ret, struct kc_err *err);
 /* question: what DNS to ask, and which certificates to look at beside those of the record. */
 int kc_agent_probe(const json_t *question, json_t **ret, struct kc_err *err);
 /* Frames on fd into KC_NODE_BLOBS. */

@@ -114,6 +114,11 @@ static int verb_reach(int argc, char **argv, struct kc_err *err)
 	return with_question(kc_node_reach, err);
 }
 
+static int verb_rejoin(int argc, char **argv, struct kc_err *err)
+{
+	return with_envelope("/dev/stdin", false, kc_agent_rejoin, err);
+}
+
 static int verb_recv(int argc, char **argv, struct kc_err *err)
 {
 	json_t *answer = NULL;
@@ -206,6 +211,7 @@ static const struct {
 	  verb_probe },
 	{ "reach", "< questions: print which ports of other hosts cannot be reached from here",
 	  verb_reach },
+	{ "rejoin", "< envelope: let the kubelet register its node anew", verb_rejoin },
 	{ "recv", "< frames: take blobs", verb_recv },
 	{ "apply", "< envelope: make this host what the node spec says", verb_front },
 	{ "reset", "< envelope: put this host back to what it was", verb_front },

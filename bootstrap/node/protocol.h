@@ -49,6 +49,8 @@
  * there; at most a second. certs: the certificates that the host's record says were issued for it,
  * and then those asked for; notAfter in seconds since 1970, null for what cannot be read.
  *
+ * rejoin restarts the kubelet, for a Node that somebody deleted.
+ *
  * recv reads frames: one line of JSON {"sha256": compressed hash, "size": bytes} then that many
  * bytes, until end of file; each is hashed while it is written to /var/lib/kubecdn/blobs/ (0600),
  * and only renamed into place when its hash is right.

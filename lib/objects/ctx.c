@@ -9,6 +9,7 @@ enum { TRIES = 6 };
 
 struct kc_kube_ctx {
 	kc_kube_conf_fn *conf;
+	kc_kube_rejoin_fn *rejoin;
 	void *cookie;
 	pthread_mutex_t lock;
 	struct kc_kube *kube; /* made once, then kept: borrowed by all threads */
@@ -49,6 +50,16 @@ int kc_kube_ctx_get(struct kc_kube_ctx *c, struct kc_kube **ret, struct kc_err *
 		*ret = c->kube;
 	pthread_mutex_unlock(&c->lock);
 	return r;
+}
+
+void kc_kube_ctx_on_lost(struct kc_kube_ctx *c, kc_kube_rejoin_fn *rejoin)
+{
+	c->rejoin = rejoin;
+}
+
+int kube_rejoin(struct kc_kube_ctx *c, const struct kc_task *task, struct kc_err *err)
+{
+	return c->rejoin ? c->rejoin(c->cookie, task, err) : 0;
 }
 
 static void answered(struct kc_kube_ctx *c)

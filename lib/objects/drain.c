@@ -23,7 +23,8 @@ static bool stays(const json_t *pod)
 	return false;
 }
 
-static int pods_to_go(struct kc_kube *k, const char *node, json_t **ret, struct kc_err *err)
+static int pods_on(struct kc_kube *k, const char *node, bool all_of_them, json_t **ret,
+		   struct kc_err *err)
 {
 	_cleanup_free_ char *query = xasprintf("fieldSelector=spec.nodeName%%3D%s", node);
 	json_auto_t *all = NULL;
@@ -36,7 +37,7 @@ static int pods_to_go(struct kc_kube *k, const char *node, json_t **ret, struct 
 		return r;
 	out = json_array();
 	json_array_foreach(all, i, v)
-		if (!stays(v))
+		if (all_of_them || !stays(v))
 			json_array_append(out, v);
 	*ret = out;
 	return 0;
@@ -83,6 +84,14 @@ static int for_each(struct kc_kube *k, const json_t *pods, bool force, struct kc
 	return 0;
 }
 
+int kube_drop_pods(struct kc_kube *k, const char *node, struct kc_err *err)
+{
+	json_auto_t *pods = NULL;
+	int r = pods_on(k, node, true, &pods, err);
+
+	return r < 0 ? r : for_each(k, pods, true, err);
+}
+
 int kube_drain(struct kc_kube *k, const struct kc_task *task, const char *node, struct kc_err *err)
 {
 	json_auto_t *cordon = kc_pack("{s:{s:b}}", "spec", "unschedulable", true);
@@ -94,7 +103,7 @@ int kube_drain(struct kc_kube *k, const struct kc_task *task, const char *node, 
 	while (r == 0) {
 		json_auto_t *pods = NULL;
 
-		r = pods_to_go(k, node, &pods, err);
+		r = pods_on(k, node, false, &pods, err);
 		if (r < 0 || !json_array_size(pods))
 			break;
 		if (kc_now_ms() > deadline)

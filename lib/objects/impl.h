@@ -11,6 +11,8 @@ int kube_find(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *i
 /* Server-side apply, again while the API is overloaded or restarting. */
 int kube_apply(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *object,
 	       json_t **ret, struct kc_err *err);
+/* Ask whoever can for the Node of a kube/node task; 0 also when nobody can. */
+int kube_rejoin(struct kc_kube_ctx *c, const struct kc_task *task, struct kc_err *err);
 /* Sleep ms; KC_ECANCELED when the user stops. */
 int kube_pause(const struct kc_task *task, int64_t ms, struct kc_err *err);
 
@@ -34,6 +36,8 @@ char *kube_waits_for(const json_t *live);
 int kube_give_pod_cidr(struct kc_kube *k, const char *name, const char *range, json_t **live,
 		       struct kc_err *err);
 
+/* drain.c: delete all pods of a node that is gone, as Kubernetes would in a while. */
+int kube_drop_pods(struct kc_kube *k, const char *node, struct kc_err *err);
 /* drain.c: cordon, evict for half a minute, delete the rest. */
 int kube_drain(struct kc_kube *k, const struct kc_task *task, const char *node, struct kc_err *err);
 

@@ -244,6 +244,18 @@ static int apply_taints(struct kc_kube *k, const struct kc_task *task, json_t **
 	return r;
 }
 
+/*
+ * Somebody deleted it. Its kubelet thinks that it is registered, and its pods have addresses of the
+ * block that the Node had; it will get another one.
+ */
+static int bring_back(struct kc_kube_ctx *c, struct kc_kube *k, const struct kc_task *task,
+		      struct kc_err *err)
+{
+	int r = kube_drop_pods(k, name_of(task), err);
+
+	return r < 0 ? r : kube_rejoin(c, task, err);
+}
+
 static int node_apply(void *ctx, const struct kc_task *task, const json_t *actual,
 		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
@@ -254,9 +266,11 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 
 	if (!name_of(task))
 		return kc_fail(err, KC_EINVAL, "%s: a node needs a name", task->id);
-	r = wait_for_node(ctx, task, &live, err);
+	r = kc_kube_ctx_get(ctx, &k, err);
+	if (r == 0 && !actual && task->again)
+		r = bring_back(ctx, k, task, err);
 	if (r == 0)
-		r = kc_kube_ctx_get(ctx, &k, err);
+		r = wait_for_node(ctx, task, &live, err);
 	if (r == 0 && range)
 		r = kube_give_pod_cidr(k, name_of(task), range, &live, err);
 	if (r == 0)

@@ -17,7 +17,8 @@
  *
  * kube/node: the kubelet makes the Node; apply waits for it (two minutes), then
  * sets labels (the role as node-role.kubernetes.io/ROLE) and taints; other
- * people's labels and taints stay. remove cordons, evicts for up to 30 s
+ * people's labels and taints stay. One that somebody deleted comes back without the pods it had, as
+ * after Kubernetes' own clean-up (kc_kube_ctx_on_lost). remove cordons, evicts for up to 30 s
  * (PodDisruptionBudgets are respected that long), deletes what is left, then
  * the Node.
  *
@@ -51,6 +52,13 @@ KC_DEFINE_CLEANUP(struct kc_kube_ctx *, kc_kube_ctx_free)
 /* Before the first change: from now on an API that does not answer is an error, not an empty one.
  */
 void kc_kube_ctx_expect(struct kc_kube_ctx *c);
+
+/*
+ * Whoever reaches the hosts: let the kubelet of the Node that a kube/node task (want.name) is about
+ * register it anew, which it does by itself only once. From any thread.
+ */
+typedef int kc_kube_rejoin_fn(void *cookie, const struct kc_task *task, struct kc_err *err);
+void kc_kube_ctx_on_lost(struct kc_kube_ctx *c, kc_kube_rejoin_fn *rejoin);
 
 /* The connection, for validation and the like; borrowed. */
 int kc_kube_ctx_get(struct kc_kube_ctx *c, struct kc_kube **ret, struct kc_err *err);
