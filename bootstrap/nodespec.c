@@ -37,6 +37,14 @@ void add(struct spec *s, const char *id, const char *kind, json_t *want, json_t 
 				      "after", after ? after : json_array()));
 }
 
+json_t *cipher_suites(void)
+{
+	return kc_pack("[s, s, s, s]", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+		       "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+		       "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+		       "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384");
+}
+
 /* The task of the directory that path lies in, if this spec makes that directory. */
 static json_t *after_dir(const struct spec *s, const char *path)
 {
@@ -67,10 +75,9 @@ void add_file(struct spec *s, const char *id, const char *path, const char *mode
 	    after_dir(s, path));
 }
 
-void add_link(struct spec *s, const char *id, const char *path, const char *target, bool initial)
+void add_link(struct spec *s, const char *id, const char *path, const char *target)
 {
-	add(s, id, "link",
-	    kc_pack("{s:s, s:s, s:b}", "path", path, "target", target, "initial", initial),
+	add(s, id, "link", kc_pack("{s:s, s:s, s:b}", "path", path, "target", target, "initial", 0),
 	    after_dir(s, path));
 }
 

@@ -168,7 +168,7 @@ static json_t *apiserver_flags(const struct spec *s)
 		"--audit-log-path=/var/log/kubernetes/audit.log",
 		"--audit-policy-file=/etc/kubernetes/audit-policy.json",
 		"--client-ca-file=" PKI "/ca.crt",
-		"--enable-admission-plugins=NodeRestriction",
+		"--enable-admission-plugins=NodeRestriction,DenyServiceExternalIPs",
 		"--encryption-provider-config=/etc/kubernetes/encryption.json",
 		"--etcd-servers=https://127.0.0.1:2379",
 		"--etcd-cafile=" PKI "/etcd/ca.crt",
@@ -187,6 +187,7 @@ static json_t *apiserver_flags(const struct spec *s)
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-username-headers=X-Remote-User",
 		"--secure-port=6443",
+		"--service-account-extend-token-expiration=false",
 		"--service-account-issuer=https://kubernetes.default.svc." KC_CLUSTER_DOMAIN,
 		"--service-account-key-file=" PKI "/sa.pub",
 		"--service-account-signing-key-file=" PKI "/sa.key",
@@ -203,6 +204,7 @@ static json_t *apiserver_flags(const struct spec *s)
 	json_array_append_new(flags, flag("--advertise-address=", fact("address")));
 	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
 		json_array_append_new(flags, json_string(fixed[i]));
+	json_array_append_new(flags, flag("--tls-cipher-suites=", joined(",", cipher_suites())));
 	json_array_append_new(flags, flag("--service-cluster-ip-range=",
 					  first_cidr(s, "spec.networking.serviceCIDRs")));
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++)
@@ -226,12 +228,12 @@ static void apiserver(struct spec *s)
 			 .extra = "LimitNOFILE=65536\nTimeoutStartSec=infinity\nTimeoutStopSec=3\n",
 			 .program = BIN "/kube-apiserver",
 			 .flags = apiserver_flags(s),
-			 .inputs = kc_pack("[s, s, s, s, s, s, s, s, s, s, s, s, s]", "blob/kube",
-					   "file/ca.crt", "file/sa.key", "file/sa.pub",
-					   "file/front-proxy-ca.crt", "file/etcd-ca.crt",
-					   "file/encryption.json", "file/audit-policy.json",
-					   "file/authentication.json", "cert/apiserver",
-					   "cert/apiserver-kubelet-client",
+			 .inputs = kc_pack("[s, s, s, s, s, s, s, s, s, s, s, s, s, s]",
+					   "blob/kube", "link/kube-apiserver", "file/ca.crt",
+					   "file/sa.key", "file/sa.pub", "file/front-proxy-ca.crt",
+					   "file/etcd-ca.crt", "file/encryption.json",
+					   "file/audit-policy.json", "file/authentication.json",
+					   "cert/apiserver", "cert/apiserver-kubelet-client",
 					   "cert/front-proxy-client", "cert/apiserver-etcd-client"),
 			 .after = kc_pack("[s, s, s]", "unit/etcd", "link/kube-apiserver",
 					  "dir/var/log/kubernetes"),
@@ -303,7 +305,8 @@ static void controller_manager(struct spec *s)
 			 .type = "simple",
 			 .program = BIN "/kube-controller-manager",
 			 .flags = flags,
-			 .inputs = kc_pack("[s, s, s, s, s, s, s]", "blob/kube", "file/ca.crt",
+			 .inputs = kc_pack("[s, s, s, s, s, s, s, s]", "blob/kube",
+					   "link/kube-controller-manager", "file/ca.crt",
 					   "file/ca.key", "file/sa.key", "file/front-proxy-ca.crt",
 					   "file/kube-controller-manager.kubeconfig",
 					   "cert/kube-controller-manager"),
@@ -322,8 +325,9 @@ static void scheduler(struct spec *s)
 			 .type = "simple",
 			 .program = BIN "/kube-scheduler",
 			 .flags = common_flags(s, "kube-scheduler"),
-			 .inputs = kc_pack("[s, s, s, s]", "blob/kube", "file/ca.crt",
-					   "file/kube-scheduler.kubeconfig", "cert/kube-scheduler"),
+			 .inputs = kc_pack("[s, s, s, s, s]", "blob/kube", "link/kube-scheduler",
+					   "file/ca.crt", "file/kube-scheduler.kubeconfig",
+					   "cert/kube-scheduler"),
 			 .after = kc_pack("[s, s]", "unit/kube-apiserver", "link/kube-scheduler"),
 		 });
 }

@@ -38,7 +38,7 @@ void add_component(struct spec *s, const json_t *component)
 		_cleanup_free_ char *id = xasprintf("link/%s", link),
 				    *path = xasprintf(BIN "/%s", link);
 
-		add_link(s, id, path, json_string_value(target), false);
+		add_link(s, id, path, json_string_value(target));
 	}
 }
 
@@ -143,7 +143,7 @@ static void containerd(struct spec *s)
 		json_string(kc_json_get_str(pause, "ref", "")), "\"\n");
 
 	add_file(s, "file/containerd.toml", CONF "/containerd.toml", "0644", config);
-	add_file(s, "file/cni.template", CONF "/cni.template", "0644", cni_content(s));
+	add_file(s, "file/cni.template", CONF "/cni.template", "0600", cni_content(s));
 	add_unit(s,
 		 &(struct unit){
 			 .name = "containerd",
@@ -216,13 +216,10 @@ static json_t *kubelet_config(const struct spec *s, const char *dns)
 	 */
 	json_object_update_new(c, kc_pack("{s:b, s:s}", "makeIPTablesUtilChains", 0,
 					  "volumePluginDir", "/var/lib/kubelet/volumeplugins"));
-	/* TLS 1.2 suites that CIS allows; TLS 1.3 has no choice to make. */
-	json_object_update_new(c,
-			       kc_pack("{s:s, s:[s, s, s, s]}", "tlsMinVersion", "VersionTLS12",
-				       "tlsCipherSuites", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-				       "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-				       "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-				       "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"));
+	/* Against a fork bomb in one pod, and system calls that no container needs. */
+	json_object_update_new(c, kc_pack("{s:i, s:b}", "podPidsLimit", 4096, "seccompDefault", 1));
+	json_object_update_new(c, kc_pack("{s:s, s:o}", "tlsMinVersion", "VersionTLS12",
+					  "tlsCipherSuites", cipher_suites()));
 	return c;
 }
 
@@ -239,9 +236,13 @@ static void kubelet_certs(struct spec *s)
 			    .orgs = kc_pack("[s]", "system:nodes"),
 			    .use = "client",
 		    });
-	/* The kubelet renews its client certificate and then moves this link itself. */
-	add_link(s, "link/kubelet-client", "/var/lib/kubelet/pki/kubelet-client-current.pem",
-		 "kubelet-client-initial.pem", true);
+	/* The kubelet renews its client certificate and then moves this link itself. Was it away
+	 * for longer than that one lasts, it starts again with ours. */
+	add(s, "link/kubelet-client", "link",
+	    kc_pack("{s:s, s:s, s:b, s:b}", "path",
+		    "/var/lib/kubelet/pki/kubelet-client-current.pem", "target",
+		    "kubelet-client-initial.pem", "initial", 1, "certificate", 1),
+	    kc_pack("[s, s]", "dir/var/lib/kubelet/pki", "cert/kubelet-client"));
 	add_cert(s, &(struct cert){
 			    .id = "cert/kubelet",
 			    .path = "/var/lib/kubelet/pki/kubelet",
@@ -263,7 +264,7 @@ static void kubelet(struct spec *s, const char *dns)
 				kc_pack("{s:[s, o]}", "$cat", "--node-ip=", fact("address")));
 
 	kubelet_certs(s);
-	add_file(s, "file/kubelet.json", CONF "/kubelet.json", "0644",
+	add_file(s, "file/kubelet.json", CONF "/kubelet.json", "0600",
 		 kc_pack("{s:o}", "$json", kubelet_config(s, dns)));
 	extra_flags(flags, kc_json_at(s->env->cluster, "spec.kubelet.extraArgs"));
 	add_unit(s,
@@ -276,9 +277,9 @@ static void kubelet(struct spec *s, const char *dns)
 				  "KillMode=process\n",
 			 .program = BIN "/kubelet",
 			 .flags = flags,
-			 .inputs = kc_pack("[s, s, s, s, s]", "file/kubelet.json",
+			 .inputs = kc_pack("[s, s, s, s, s, s]", "file/kubelet.json",
 					   "file/kubelet.kubeconfig", "file/ca.crt", "cert/kubelet",
-					   "blob/kube"),
+					   "blob/kube", "link/kubelet"),
 			 .after = kc_pack("[s, s, s, s, s]", "unit/containerd",
 					  "unit/kubecdn-balance", "link/kubelet-client",
 					  "link/kubelet", "sysctl/net.ipv4.ip_forward"),
@@ -318,9 +319,9 @@ static void kube_proxy(struct spec *s)
 			    .flags = kc_pack("[s, o]", "--config=" CONF "/kube-proxy.json",
 					     kc_pack("{s:[s, o]}", "$cat",
 						     "--hostname-override=", fact("name"))),
-			    .inputs = kc_pack("[s, s, s, s, s]", "file/kube-proxy.json",
+			    .inputs = kc_pack("[s, s, s, s, s, s]", "file/kube-proxy.json",
 					      "file/kube-proxy.kubeconfig", "file/ca.crt",
-					      "cert/kube-proxy", "blob/kube"),
+					      "cert/kube-proxy", "blob/kube", "link/kube-proxy"),
 			    .after = kc_pack("[s, s, s]", "unit/kubecdn-balance", "link/kube-proxy",
 					     "module/nf_tables"),
 		    });

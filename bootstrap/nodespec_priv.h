@@ -29,7 +29,9 @@ json_t *rev(const char *task);			     /* {"$ref": "TASK#rev"} */
 void add(struct spec *s, const char *id, const char *kind, json_t *want, json_t *after);
 void add_dir(struct spec *s, const char *path, const char *mode);
 void add_file(struct spec *s, const char *id, const char *path, const char *mode, json_t *content);
-void add_link(struct spec *s, const char *id, const char *path, const char *target, bool initial);
+/* TLS 1.2 suites that CIS allows; TLS 1.3 has no choice to make. */
+json_t *cipher_suites(void);
+void add_link(struct spec *s, const char *id, const char *path, const char *target);
 
 struct cert {
 	const char *id, *path; /* PATH.crt and PATH.key; combined: one file PATH */

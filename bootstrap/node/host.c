@@ -171,6 +171,56 @@ int kc_host_unnote(struct kc_node_host *h, const char *key, struct kc_err *err)
 	return note(h, key, NULL, true, err);
 }
 
+static char *repairs_key(const char *path)
+{
+	return xasprintf("repairs:%s", path);
+}
+
+int kc_host_repaired(struct kc_node_host *h, const char *path, struct kc_err *err)
+{
+	_cleanup_free_ char *key = repairs_key(path);
+	json_auto_t *count = kc_host_before(h, key), *next = NULL;
+
+	next = json_integer(json_integer_value(count) + 1);
+	return kc_host_renote(h, key, next, err);
+}
+
+void kc_host_rev(struct kc_node_host *h, const char *path, char hash[KC_SHA256_HEX])
+{
+	_cleanup_free_ char *key = repairs_key(path), *text = NULL;
+	json_auto_t *count = kc_host_before(h, key);
+
+	if (!count)
+		return;
+	text = xasprintf("%s:%" JSON_INTEGER_FORMAT, hash, json_integer_value(count));
+	kc_sha256(text, strlen(text), hash);
+}
+
+json_t *kc_host_owner(void)
+{
+	return json_sprintf("%u:%u", geteuid(), getegid());
+}
+
+json_t *kc_host_owner_of(const struct stat *st)
+{
+	return json_sprintf("%u:%u", st->st_uid, st->st_gid);
+}
+
+int kc_host_own(const char *path, mode_t mode, struct kc_err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	if ((st.st_uid != geteuid() || st.st_gid != getegid()) &&
+	    chown(path, geteuid(), getegid()) < 0)
+		return kc_fail_errno(err, errno, "chown %s", path);
+	/* After the chown, which may clear bits of it. */
+	if (chmod(path, mode) < 0)
+		return kc_fail_errno(err, errno, "chmod %s", path);
+	return 0;
+}
+
 static int mkdir_noted(struct kc_node_host *h, const char *dir, mode_t mode, struct kc_err *err)
 {
 	_cleanup_free_ char *key = xasprintf("dir:%s", dir);
@@ -241,6 +291,9 @@ int kc_host_write(const char *path, const void *data, size_t len, mode_t mode, s
 	if (fd < 0)
 		return kc_fail_errno(err, errno, "%s", path);
 	r = kc_write_all(fd, data, len, err);
+	/* A directory with the set-group-ID bit would give it another group. */
+	if (r == 0 && fchown(fd, geteuid(), getegid()) < 0)
+		r = kc_fail_errno(err, errno, "chown");
 	if (r == 0 && fchmod(fd, mode) < 0)
 		r = kc_fail_errno(err, errno, "chmod");
 	if (r == 0 && rename(tmp, path) < 0)

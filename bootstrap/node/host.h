@@ -60,6 +60,20 @@ int kc_host_renote(struct kc_node_host *h, const char *key, const json_t *value,
 		   struct kc_err *err);
 int kc_host_unnote(struct kc_node_host *h, const char *key, struct kc_err *err);
 
+/*
+ * What is put right may have been wrong when a process started with it: each such repair of path
+ * is counted, and kc_host_rev() makes another revision of the same content, so that whoever runs
+ * with it starts anew.
+ */
+int kc_host_repaired(struct kc_node_host *h, const char *path, struct kc_err *err);
+void kc_host_rev(struct kc_node_host *h, const char *path, char hash[KC_SHA256_HEX]);
+
+/* "0:0": who is to own what we make, and who owns what is there. Owned. */
+json_t *kc_host_owner(void);
+json_t *kc_host_owner_of(const struct stat *st);
+/* chmod and chown to us, only where they are not so yet. */
+int kc_host_own(const char *path, mode_t mode, struct kc_err *err);
+
 /* mkdir -p; each directory made is noted, so that kc_host_rmdirs() may take it away. */
 int kc_host_mkdirs(struct kc_node_host *h, const char *dir, mode_t mode, struct kc_err *err);
 /* For path's directory. */

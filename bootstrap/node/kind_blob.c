@@ -13,7 +13,7 @@
 
 static int blob_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
 {
-	char hex[KC_SHA256_HEX];
+	char hex[KC_SHA256_HEX], rev[KC_SHA256_HEX];
 	const char *path;
 	struct stat st;
 	int r;
@@ -29,9 +29,11 @@ static int blob_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	r = kc_host_hash(ctx, path, &st, hex, err);
 	if (r < 0)
 		return r;
-	*ret_actual =
-		kc_pack("{s:s, s:s, s:I, s:o, s:s}", "path", path, "sha256", hex, "size",
-			(json_int_t)st.st_size, "mode", kc_node_mode_text(st.st_mode), "rev", hex);
+	strcpy(rev, hex);
+	kc_host_rev(ctx, path, rev);
+	*ret_actual = kc_pack("{s:s, s:s, s:I, s:o, s:o, s:s}", "path", path, "sha256", hex, "size",
+			      (json_int_t)st.st_size, "mode", kc_node_mode_text(st.st_mode),
+			      "owner", kc_host_owner_of(&st), "rev", rev);
 	return 0;
 }
 
@@ -95,12 +97,15 @@ static int blob_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 	if (r < 0)
 		return r;
 	if (actual && strsame(kc_json_get_str(actual, "sha256", NULL), sha)) {
-		if (chmod(path, mode) < 0)
-			return kc_fail_errno(err, errno, "chmod %s", path);
+		r = kc_host_own(path, mode, err);
+		if (r < 0)
+			return r;
 		kc_host_learn(ctx, path, sha);
 		return blob_find(ctx, t, ret_actual, err);
 	}
 	r = kc_host_mkparents(ctx, path, err);
+	if (r == 0 && kc_node_made_before(t))
+		r = kc_host_repaired(ctx, path, err);
 	if (r < 0)
 		return r;
 	tmp = xasprintf("%s.kubecdn-tmp", path);
@@ -145,6 +150,7 @@ static void blob_normalize(json_t *want, json_t *actual)
 {
 	json_object_del(want, "blob");
 	json_object_del(want, "blobSize");
+	kc_node_owned(want, actual);
 }
 
 bool kc_node_blob_needed(struct kc_node_host *h, const char *kind, const json_t *want)
@@ -162,6 +168,7 @@ bool kc_node_blob_needed(struct kc_node_host *h, const char *kind, const json_t 
 const struct kc_kind kc_node_blob = {
 	.name = "blob",
 	.immutable = (const char *const[]){ "path", NULL },
+	.rev = (const char *const[]){ "path", "sha256", "size", NULL },
 	.find = blob_find,
 	.apply = blob_apply,
 	.remove = blob_remove,

@@ -9,6 +9,7 @@
 
 #include "bootstrap/node/kinds.h"
 #include "lib/base/addr.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -77,21 +78,58 @@ static char *read_pem(const char *path)
 }
 
 /* Is this leaf of the CA that the spec names? Without the CA at hand we cannot say no. */
-static bool of_ca(const struct kc_node_host *h, const char *ca, const char *pem)
+static bool of_ca(const struct kc_node_host *h, const char *ca, const char *pem,
+		  const struct kc_cert_info *info)
 {
 	_cleanup_free_ char *name = xasprintf("pki/%s.crt", ca);
 	const char *ca_pem;
+	time_t now = time(NULL);
 
 	if (kc_host_secret(h, name, &ca_pem, NULL) < 0)
 		return true;
-	return kc_cert_verify(pem, ca_pem, time(NULL), NULL) == 0;
+	/* That it has expired is another matter. */
+	if (now > info->not_after)
+		now = info->not_after;
+	return kc_cert_verify(pem, ca_pem, now, NULL) == 0;
 }
 
-static bool due(const struct kc_cert_info *i)
+/*
+ * What stands for the life that the spec asks for. Past two thirds of it a certificate is due, and
+ * what the plan then shows as its life says why.
+ */
+static json_t *life_of(const struct kc_cert_info *i, const json_t *want)
 {
-	time_t life = i->not_after - i->not_before;
+	time_t now = time(NULL), due = i->not_before + (i->not_after - i->not_before) / 3 * 2;
+	char since[21], end[21];
 
-	return time(NULL) > i->not_before + life / 3 * 2;
+	if (now <= due)
+		return json_incref(json_object_get(want, "seconds"));
+	kc_time_format(due, since);
+	kc_time_format(i->not_after, end);
+	return json_sprintf("due since %s, %s %s", since,
+			    now > i->not_after ? "expired" : "expires", end);
+}
+
+/* Who may read them: "0644 0:0" of the certificate, "0600 0:0" of the key. */
+static json_t *access_of(const char *path)
+{
+	json_auto_t *mode = NULL, *owner = NULL;
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return json_string("(gone)");
+	mode = kc_node_mode_text(st.st_mode);
+	owner = kc_host_owner_of(&st);
+	return json_sprintf("%s %s", json_string_value(mode), json_string_value(owner));
+}
+
+enum { CERT_MODE = 0644, KEY_MODE = 0600 };
+
+static json_t *access_wanted(mode_t mode)
+{
+	json_auto_t *text = kc_node_mode_text(mode), *owner = kc_host_owner();
+
+	return json_sprintf("%s %s", json_string_value(text), json_string_value(owner));
 }
 
 static int cert_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
@@ -117,16 +155,15 @@ static int cert_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	kc_sha256(pem, strlen(pem), rev);
 	if (streq(cert, key)) /* the file holds the key: no plain hash of it */
 		kc_host_hmac(ctx, pem, strlen(pem), rev);
-	*ret_actual =
-		kc_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:s, s:I, s:s}", "cert", cert, "key",
-			key, "combined", streq(cert, key), "cn", info.cn ? info.cn : "", "orgs",
-			names_of(info.orgs), "sans", names_of(info.sans), "uses",
-			uses_of(info.uses), "ca", ca && of_ca(ctx, ca, pem) ? ca : "(another)",
-			"notAfter", (json_int_t)info.not_after, "rev", rev);
-	/* Past 2/3 of its life it is due, which shows as seconds: 0. */
-	json_object_set_new(*ret_actual, "seconds",
-			    due(&info) ? json_integer(0)
-				       : json_incref(json_object_get(t->want, "seconds")));
+	*ret_actual = kc_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:s, s:I, s:s}", "cert", cert,
+			      "key", key, "combined", streq(cert, key), "cn",
+			      info.cn ? info.cn : "", "orgs", names_of(info.orgs), "sans",
+			      names_of(info.sans), "uses", uses_of(info.uses), "ca",
+			      ca && of_ca(ctx, ca, pem, &info) ? ca : "(another)", "notAfter",
+			      (json_int_t)info.not_after, "rev", rev);
+	json_object_set_new(*ret_actual, "seconds", life_of(&info, t->want));
+	json_object_set_new(*ret_actual, "certAccess", access_of(cert));
+	json_object_set_new(*ret_actual, "keyAccess", access_of(key));
 	return 0;
 }
 
@@ -246,10 +283,22 @@ static int install(struct kc_node_host *h, const struct kc_task *t, const char *
 		return r;
 	if (streq(cert, key)) {
 		both = xasprintf("%s%s", cert_pem, key_pem);
-		return kc_host_write(cert, both, strlen(both), 0600, err);
+		return kc_host_write(cert, both, strlen(both), KEY_MODE, err);
 	}
-	r = kc_host_write(key, key_pem, strlen(key_pem), 0600, err);
-	return r < 0 ? r : kc_host_write(cert, cert_pem, strlen(cert_pem), 0644, err);
+	r = kc_host_write(key, key_pem, strlen(key_pem), KEY_MODE, err);
+	return r < 0 ? r : kc_host_write(cert, cert_pem, strlen(cert_pem), CERT_MODE, err);
+}
+
+/* The right pair, which others may read or do not belong to us. */
+static int own_pair(struct kc_node_host *h, const struct kc_task *t, json_t **ret_actual,
+		    struct kc_err *err)
+{
+	const char *cert = kc_node_str(t, NULL, "cert"), *key = kc_node_str(t, NULL, "key");
+	int r = kc_host_own(key, KEY_MODE, err);
+
+	if (r == 0 && !streq(cert, key))
+		r = kc_host_own(cert, CERT_MODE, err);
+	return r < 0 ? r : cert_find(h, t, ret_actual, err);
 }
 
 static int cert_apply(void *ctx, const struct kc_task *t, const json_t *actual,
@@ -262,6 +311,8 @@ static int cert_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 	const char *key_of_error;
 	int r;
 
+	if (!pem && actual && !wrong(t->want, actual))
+		return own_pair(h, t, ret_actual, err);
 	if (!pem)
 		return kc_fail(err, KC_EAUTH, "%s: no certificate was issued for this node", t->id);
 	r = matching_key(h, t, pem, &key, err);
@@ -305,11 +356,17 @@ static void cert_normalize(json_t *want, json_t *actual)
 		if (json_is_array(json_object_get(want, lists[i])))
 			json_object_set_new(want, lists[i],
 					    names_of(json_object_get(want, lists[i])));
+	json_object_set_new(want, "keyAccess", access_wanted(KEY_MODE));
+	json_object_set_new(want, "certAccess",
+			    access_wanted(kc_json_get_bool(want, "combined", false) ? KEY_MODE
+										    : CERT_MODE));
 }
 
 const struct kc_kind kc_node_cert = {
 	.name = "cert",
 	.sets = (const char *const[]){ "orgs", "sans", "uses", NULL },
+	.rev = (const char *const[]){ "cert", "key", "combined", "cn", "orgs", "sans", "uses", "ca",
+				      "seconds", NULL },
 	.find = cert_find,
 	.apply = cert_apply,
 	.remove = cert_remove,

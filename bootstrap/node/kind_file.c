@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/crypto/pki.h"
 
 #define FILE_MAX (8u << 20)
 
@@ -46,8 +48,8 @@ static json_t *content_of(const struct kc_node_host *h, const struct kc_task *t,
 	return s ? s : json_string("(not text)");
 }
 
-static json_t *rev_of(const struct kc_node_host *h, const json_t *content, const char *text,
-		      size_t len)
+static json_t *rev_of(struct kc_node_host *h, const char *path, const json_t *content,
+		      const char *text, size_t len)
 {
 	char hex[KC_SHA256_HEX];
 
@@ -55,6 +57,7 @@ static json_t *rev_of(const struct kc_node_host *h, const json_t *content, const
 		kc_host_hmac(h, text, len, hex);
 	else
 		kc_sha256(text, len, hex);
+	kc_host_rev(h, path, hex);
 	return json_string(hex);
 }
 
@@ -80,8 +83,9 @@ static int file_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 		return r;
 	content = content_of(ctx, t, text ? text : "", len);
 	*ret_actual =
-		kc_pack("{s:s, s:o, s:o, s:o}", "path", path, "mode", kc_node_mode_text(st.st_mode),
-			"content", content, "rev", rev_of(ctx, content, text ? text : "", len));
+		kc_pack("{s:s, s:o, s:o, s:o, s:o}", "path", path, "mode",
+			kc_node_mode_text(st.st_mode), "owner", kc_host_owner_of(&st), "content",
+			content, "rev", rev_of(ctx, path, content, text ? text : "", len));
 	if (json_is_object(content))
 		kc_wipe(text, len);
 	return 0;
@@ -130,6 +134,13 @@ static int wanted_bytes(const struct kc_node_host *h, const struct kc_task *t, c
 	return r;
 }
 
+static bool same_content(const struct kc_task *t, const json_t *actual)
+{
+	const json_t *have = json_object_get(actual, "content");
+
+	return have && json_equal(json_object_get(t->want, "content"), have);
+}
+
 static int file_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
@@ -145,6 +156,12 @@ static int file_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		r = wanted_bytes(ctx, t, &bytes, &len, err);
 	if (r == 0)
 		r = note_before(ctx, path, actual, err);
+	if (r == 0 && same_content(t, actual)) {
+		r = kc_host_own(path, mode, err);
+		return r < 0 ? r : file_find(ctx, t, ret_actual, err);
+	}
+	if (r == 0 && kc_node_made_before(t))
+		r = kc_host_repaired(ctx, path, err);
 	if (r == 0)
 		r = kc_host_mkparents(ctx, path, err);
 	if (r == 0)
@@ -182,9 +199,11 @@ static int file_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 const struct kc_kind kc_node_file = {
 	.name = "file",
 	.immutable = (const char *const[]){ "path", NULL },
+	.rev = (const char *const[]){ "path", "content", NULL },
 	.find = file_find,
 	.apply = file_apply,
 	.remove = file_remove,
+	.normalize = kc_node_owned,
 };
 
 static int dir_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
@@ -202,14 +221,15 @@ static int dir_find(void *ctx, const struct kc_task *t, json_t **ret_actual, str
 	if (!S_ISDIR(st.st_mode))
 		return kc_fail(err, KC_ECONFLICT, "%s is there and not a directory; move it away",
 			       path);
-	*ret_actual = kc_pack("{s:s, s:o}", "path", path, "mode", kc_node_mode_text(st.st_mode));
+	*ret_actual = kc_pack("{s:s, s:o, s:o}", "path", path, "mode",
+			      kc_node_mode_text(st.st_mode), "owner", kc_host_owner_of(&st));
 	return 0;
 }
 
 static int dir_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		     const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
-	_cleanup_free_ char *key = NULL;
+	_cleanup_free_ char *key = NULL, *owner_key = NULL;
 	const char *path;
 	mode_t mode;
 	int r;
@@ -220,20 +240,38 @@ static int dir_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 	if (r < 0)
 		return r;
 	key = xasprintf("mode:%s", path);
+	owner_key = xasprintf("owner:%s", path);
 	if (actual)
 		r = kc_host_note(ctx, key, json_object_get(actual, "mode"), err);
+	if (r == 0 && actual)
+		r = kc_host_note(ctx, owner_key, json_object_get(actual, "owner"), err);
 	if (r == 0)
 		r = kc_host_mkdirs(ctx, path, mode, err);
-	if (r == 0 && chmod(path, mode) < 0)
-		r = kc_fail_errno(err, errno, "chmod %s", path);
+	if (r == 0)
+		r = kc_host_own(path, mode, err);
 	return r < 0 ? r : dir_find(ctx, t, ret_actual, err);
+}
+
+/* Of a directory that was there before us. */
+static void give_back(struct kc_node_host *h, const char *path)
+{
+	_cleanup_free_ char *mode_key = xasprintf("mode:%s", path),
+			    *owner_key = xasprintf("owner:%s", path);
+	json_auto_t *mode = kc_host_before(h, mode_key), *owner = kc_host_before(h, owner_key);
+	unsigned uid, gid;
+
+	if (owner && sscanf(json_string_value(owner), "%u:%u", &uid, &gid) == 2 &&
+	    chown(path, uid, gid) < 0)
+		return; /* it is gone */
+	if (json_is_string(mode))
+		chmod(path, (mode_t)strtoul(json_string_value(mode), NULL, 8));
 }
 
 /* A directory that others put something into stays; teardown empties the ones we know. */
 static int dir_remove(void *ctx, const struct kc_task *t, const json_t *actual, struct kc_err *err)
 {
-	_cleanup_free_ char *key = NULL, *mode_key = NULL;
-	json_auto_t *made = NULL, *mode = NULL;
+	_cleanup_free_ char *key = NULL, *mode_key = NULL, *owner_key = NULL;
+	json_auto_t *made = NULL;
 	const char *path;
 	int r;
 
@@ -243,14 +281,16 @@ static int dir_remove(void *ctx, const struct kc_task *t, const json_t *actual, 
 	key = xasprintf("dir:%s", path);
 	mode_key = xasprintf("mode:%s", path);
 	made = kc_host_before(ctx, key);
-	mode = kc_host_before(ctx, mode_key);
-	if (json_is_string(mode) && !made)
-		chmod(path, (mode_t)strtoul(json_string_value(mode), NULL, 8));
+	owner_key = xasprintf("owner:%s", path);
+	if (!made)
+		give_back(ctx, path);
 	if (made && (rmdir(path) == 0 || errno == ENOENT)) {
 		r = kc_host_unnote(ctx, key, err);
 		kc_host_rmparents(ctx, path);
 	}
-	return r < 0 ? r : kc_host_unnote(ctx, mode_key, err);
+	if (r == 0)
+		r = kc_host_unnote(ctx, mode_key, err);
+	return r < 0 ? r : kc_host_unnote(ctx, owner_key, err);
 }
 
 const struct kc_kind kc_node_dir = {
@@ -259,13 +299,24 @@ const struct kc_kind kc_node_dir = {
 	.find = dir_find,
 	.apply = dir_apply,
 	.remove = dir_remove,
+	.normalize = kc_node_owned,
 };
+
+/* Does path lead to a certificate that has not expired? */
+static bool leads_to_certificate(const char *path)
+{
+	_cleanup_cert_info_ struct kc_cert_info info = { 0 };
+	_cleanup_wiped_ char *pem = NULL; /* its key may be in the same file */
+
+	return kc_file_read(path, FILE_MAX, &pem, NULL, NULL) == 0 && pem &&
+	       kc_cert_read(pem, &info, NULL) == 0 && time(NULL) < info.not_after;
+}
 
 static int link_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
 {
 	char target[PATH_MAX], hex[KC_SHA256_HEX];
 	const char *path;
-	bool initial;
+	bool initial, initial_ok = true;
 	ssize_t n;
 	int r;
 
@@ -282,10 +333,17 @@ static int link_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 		return kc_fail_errno(err, errno, "%s", path);
 	target[n] = '\0';
 	kc_sha256(target, (size_t)n, hex);
-	/* An initial link is its owner's once it is there: whatever it points to is right. */
+	kc_host_rev(ctx, path, hex);
+	/* An initial link is its owner's once it is there: whatever it points to is right, as long
+	 * as its owner can live on it. */
+	if (initial && json_is_true(kc_node_get(t, NULL, "certificate")))
+		initial_ok = leads_to_certificate(path);
 	*ret_actual = kc_pack("{s:s, s:s, s:b, s:s}", "path", path, "target",
-			      initial ? kc_node_str(t, NULL, "target") : target, "initial", initial,
-			      "rev", hex);
+			      initial && initial_ok ? kc_node_str(t, NULL, "target") : target,
+			      "initial", initial, "rev", hex);
+	if (json_object_get(t->want, "certificate"))
+		json_object_set(*ret_actual, "certificate",
+				json_object_get(t->want, "certificate"));
 	return 0;
 }
 
@@ -301,6 +359,8 @@ static int link_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		r = kc_node_need(t, NULL, "target", &target, err);
 	if (r == 0)
 		r = kc_host_mkparents(ctx, path, err);
+	if (r == 0 && kc_node_made_before(t))
+		r = kc_host_repaired(ctx, path, err);
 	if (r < 0)
 		return r;
 	tmp = xasprintf("%s.kubecdn-tmp", path);

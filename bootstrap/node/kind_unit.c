@@ -4,6 +4,7 @@
  * a changed file or certificate shows as a changed unit until it was restarted.
  */
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,10 +19,11 @@
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
-#define UNIT_MAX (1u << 20)
-#define VAR	 "KUBECDN_INPUTS="
-#define TRAILER	 "\n[Service]\nEnvironment=" VAR
-#define WAIT_MS	 2000 /* ready's own patience, finer than the scheduler's sleeps */
+#define UNIT_MAX  (1u << 20)
+#define VAR	  "KUBECDN_INPUTS="
+#define TRAILER	  "\n[Service]\nEnvironment=" VAR
+#define UNIT_MODE 0644
+#define WAIT_MS	  2000 /* ready's own patience, finer than the scheduler's sleeps */
 
 /* Of the unit's text and of the revisions of what it runs with. Owned. */
 static void inputs_hash(const json_t *want, char out[KC_SHA256_HEX])
@@ -109,6 +111,76 @@ static char *running_inputs(const struct status *s)
 	return hash ? xstrndup(hash + strlen(VAR), strcspn(hash + strlen(VAR), " ")) : NULL;
 }
 
+/* Are the words of exec, a unit's lines, those of argv, with a NUL behind each? */
+static bool same_words(char *exec, const char *argv, size_t len)
+{
+	const char *p = argv, *end = argv + len;
+	char *save = NULL;
+
+	for (char *w = strtok_r(exec, " \\\n", &save); w; w = strtok_r(NULL, " \\\n", &save)) {
+		if (p >= end || !streq(w, p))
+			return false;
+		p += strlen(p) + 1;
+	}
+	return p >= end;
+}
+
+/*
+ * Does the process run with the command line of text? A unit may have been edited, restarted and
+ * put back. Only where systemd takes the words as they stand.
+ */
+static bool runs_as_told(long pid, const char *text)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%ld/cmdline", pid), *argv = NULL, *exec = NULL;
+	const char *start = strstr(text, "\nExecStart="), *stop;
+	size_t len;
+
+	if (!pid || !start)
+		return true;
+	start += strlen("\nExecStart=");
+	for (stop = strchr(start, '\n'); stop && stop[-1] == '\\'; stop = strchr(stop + 1, '\n'))
+		;
+	exec = stop ? xstrndup(start, (size_t)(stop - start)) : xstrdup(start);
+	if (strpbrk(exec, "\"'%$;") || kc_file_read(path, UNIT_MAX, &argv, &len, NULL) < 0 || !argv)
+		return true;
+	return same_words(exec, argv, len);
+}
+
+/* What others added to the unit of ours: the files of its drop-in directory. */
+static char *dropins_dir(const struct kc_node_host *h, const char *name)
+{
+	return xasprintf("%s/%s.d", h->units, name);
+}
+
+static json_t *dropins_of(const struct kc_node_host *h, const char *name)
+{
+	_cleanup_free_ char *path = dropins_dir(h, name);
+	json_t *list = json_array();
+	const struct dirent *e;
+	DIR *dir = opendir(path);
+
+	while (dir && (e = readdir(dir)))
+		if (kc_endswith(e->d_name, ".conf"))
+			json_array_append_new(list, json_sprintf("%s/%s", path, e->d_name));
+	if (dir)
+		closedir(dir);
+	return list;
+}
+
+static int remove_dropins(const struct kc_node_host *h, const char *name, const json_t *list,
+			  struct kc_err *err)
+{
+	_cleanup_free_ char *path = dropins_dir(h, name);
+	json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, v)
+		if (unlink(json_string_value(v)) < 0 && errno != ENOENT)
+			return kc_fail_errno(err, errno, "rm %s", json_string_value(v));
+	rmdir(path); /* unless somebody keeps more there */
+	return 0;
+}
+
 /* The target's wants folder and our link in it, for each WantedBy= of the text. */
 static json_t *wants_links(const struct kc_node_host *h, const char *name, const char *content)
 {
@@ -189,26 +261,31 @@ static char *unit_text(const struct kc_node_host *h, const char *name)
 static int unit_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
 {
 	_cleanup_status_ struct status s = { 0 };
-	_cleanup_free_ char *text = NULL, *inputs = NULL;
+	_cleanup_free_ char *text = NULL, *inputs = NULL, *path = NULL;
 	struct kc_node_host *h = ctx;
 	const json_t *probe;
 	const char *name;
+	struct stat st;
 	int r;
 
 	r = kc_node_need(t, NULL, "name", &name, err);
 	if (r < 0)
 		return r;
+	path = xasprintf("%s/%s", h->units, name);
 	text = unit_text(h, name);
-	if (!text)
+	if (!text || stat(path, &st) < 0)
 		return 0;
 	r = status_get(name, &s, err);
 	if (r < 0)
 		return r;
-	inputs = running_inputs(&s);
-	*ret_actual = kc_pack("{s:s, s:s, s:s, s:b, s:b, s:b}", "name", name, "content", text,
-			      "inputs", inputs ? inputs : "", "enabled", is_enabled(h, name, text),
-			      "active", streq(s.active, "active"), "up",
-			      !streq(s.active, "inactive") && !streq(s.active, "failed"));
+	inputs = runs_as_told(s.pid, text) ? running_inputs(&s)
+					   : xstrdup("(it runs with another command line)");
+	*ret_actual = kc_pack("{s:s, s:s, s:s, s:b, s:b, s:b, s:o, s:o, s:o}", "name", name,
+			      "content", text, "inputs", inputs ? inputs : "", "enabled",
+			      is_enabled(h, name, text), "active", streq(s.active, "active"), "up",
+			      !streq(s.active, "inactive") && !streq(s.active, "failed"), "mode",
+			      kc_node_mode_text(st.st_mode), "owner", kc_host_owner_of(&st),
+			      "dropIns", dropins_of(h, name));
 	probe = json_object_get(t->want, "probe");
 	if (probe) /* how we ask, not what is there */
 		json_object_set_new(*ret_actual, "probe", json_deep_copy(probe));
@@ -225,17 +302,25 @@ static int write_unit(struct kc_node_host *h, const char *name, const json_t *wa
 
 	inputs_hash(want, hash);
 	text = xasprintf("%s%s%s\n", content, TRAILER, hash);
-	r = kc_host_write(path, text, strlen(text), 0644, err);
+	r = kc_host_write(path, text, strlen(text), UNIT_MODE, err);
 	if (r < 0)
 		return r;
 	/* systemd finds a new file by itself; one that it has loaded must be read again. */
 	return existed ? kc_host_reload(h, err) : 0;
 }
 
+static int own_unit(const struct kc_node_host *h, const char *name, struct kc_err *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/%s", h->units, name);
+
+	return kc_host_own(path, UNIT_MODE, err);
+}
+
 static int unit_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		      const json_t *changes, json_t **ret_actual, struct kc_err *err)
 {
 	struct kc_node_host *h = ctx;
+	const json_t *dropins = json_object_get(actual, "dropIns");
 	bool active = kc_json_get_bool(t->want, "active", true), up, same;
 	const char *name, *content, *verb = NULL;
 	char hash[KC_SHA256_HEX];
@@ -252,9 +337,14 @@ static int unit_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 	inputs_hash(t->want, hash);
 	up = kc_json_get_bool(actual, "up", false);
 	same = actual && streq(kc_json_get_str(actual, "inputs", ""), hash) &&
-	       streq(kc_json_get_str(actual, "content", ""), content);
+	       streq(kc_json_get_str(actual, "content", ""), content) &&
+	       json_array_size(dropins) == 0;
 	if (!same)
+		r = remove_dropins(h, name, dropins, err);
+	if (r == 0 && !same)
 		r = write_unit(h, name, t->want, actual != NULL, err);
+	else if (r == 0)
+		r = own_unit(h, name, err);
 	if (r == 0)
 		r = set_enabled(h, name, content, kc_json_get_bool(t->want, "enabled", true), err);
 	if (r < 0)
@@ -360,6 +450,9 @@ static void unit_normalize(json_t *want, json_t *actual)
 	/* A reference that is not known yet cannot be hashed; it is shown as it is. */
 	inputs_hash(want, hash);
 	json_object_set_new(want, "inputs", json_string(hash));
+	json_object_set_new(want, "mode", kc_node_mode_text(UNIT_MODE));
+	json_object_set_new(want, "dropIns", json_array());
+	kc_node_owned(want, actual);
 }
 
 const struct kc_kind kc_node_unit = {

@@ -56,6 +56,16 @@ int kc_node_mode(const struct kc_task *t, mode_t *ret, struct kc_err *err)
 	return 0;
 }
 
+bool kc_node_made_before(const struct kc_task *t)
+{
+	return t->known || t->again;
+}
+
+void kc_node_owned(json_t *want, json_t *actual)
+{
+	json_object_set_new(want, "owner", kc_host_owner());
+}
+
 json_t *kc_node_mode_text(mode_t mode)
 {
 	return json_sprintf("%04o", mode & 07777);

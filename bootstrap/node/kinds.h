@@ -7,7 +7,9 @@
  *            imported into containerd's k8s.io, named ref and name@digest, pinned.
  *   file     {path, mode, content}     content: text, or {"secret", "version", "hmac"}
  *   dir      {path, mode}              kept on removal while it holds what is not ours
- *   link     {path, target, initial}   initial: made when absent, then the owner's
+ *   link     {path, target, initial, certificate}
+ *            initial: made when absent, then the owner's; made again if it is to lead to a
+ *            certificate and that has expired or is gone
  *   sysctl   {key, value}              the old value comes back on removal
  *   module   {name}                    loaded, built in, or its feature is there
  *   unit     {name, content, inputs, enabled, active, probe}
@@ -21,7 +23,9 @@
  *            restores sysctls. Order everything that runs programs after it.
  *
  * mode is octal text, "0644". The actual of blob, file, link and cert has rev, the hash
- * of what is on disk; units name them as inputs: [{"$ref": "file/x#rev"}].
+ * of what is on disk; units name them as inputs: [{"$ref": "file/x#rev"}]. Putting the content
+ * right changes rev as well, for a process may have started with the wrong one. Everything is
+ * to be owned by who the agent runs as: "owner", "0:0".
  * The context of all is a struct kc_node_host.
  */
 #ifndef KC_NODE_KINDS_H
@@ -45,6 +49,10 @@ int kc_node_need(const struct kc_task *t, const json_t *actual, const char *key,
 /* "0644" to 0644; KC_EINVAL names the task. */
 int kc_node_mode(const struct kc_task *t, mode_t *ret, struct kc_err *err);
 json_t *kc_node_mode_text(mode_t mode);
+/* Was what is written now written before, so that it was lost or changed meanwhile? */
+bool kc_node_made_before(const struct kc_task *t);
+/* normalize of what has an owner: it is to be ours, which no spec says. */
+void kc_node_owned(json_t *want, json_t *actual);
 
 /* Did we write this unit file? */
 bool kc_node_unit_is_ours(const char *path);

@@ -144,6 +144,68 @@ static void set_secret(const char *name, int version, const char *value)
 			    kc_pack("{s:i, s:s}", "version", version, "value", value));
 }
 
+static int apply_known(const struct kc_kind *k, const json_t *want, const json_t *known)
+{
+	struct kc_task t = { .id = "t", .want = want, .known = known };
+	json_auto_t *actual = find(k, want), *done = NULL;
+
+	return k->apply(&host, &t, actual, NULL, &done, NULL);
+}
+
+/* A process may have started with the wrong content, so the right one is another revision then. */
+static void repaired_content_is_another_revision(void **state)
+{
+	_cleanup_free_ char *path = at("conf");
+	json_auto_t *want = kc_pack("{s:s, s:s, s:s}", "path", path, "mode", "0600", "content",
+				    "right"),
+		    *first = NULL, *second = NULL, *third = NULL;
+	const char *rev, *again;
+
+	assert_int_equal(apply(&kc_node_file, want, NULL), 0);
+	first = find(&kc_node_file, want);
+	rev = kc_json_get_str(first, "rev", "");
+	chmod(path, 0666); /* no content: no other revision */
+	assert_int_equal(apply_known(&kc_node_file, want, first), 0);
+	second = find(&kc_node_file, want);
+	assert_string_equal(kc_json_get_str(second, "rev", ""), rev);
+	assert_string_equal(kc_json_get_str(second, "mode", ""), "0600");
+	assert_int_equal(kc_file_write(path, "wrong", 5, 0600, NULL), 0);
+	assert_int_equal(apply_known(&kc_node_file, want, first), 0);
+	assert_text(path, "right");
+	kc_host_done(&host); /* and it stays so */
+	open_host();
+	third = find(&kc_node_file, want);
+	again = kc_json_get_str(third, "rev", "");
+	assert_int_equal(strlen(again), 64);
+	assert_string_not_equal(again, rev);
+}
+
+/* The kubelet's own link stays where the kubelet moved it, but not at what has expired or is gone.
+ */
+static void initial_link_to_a_certificate(void **state)
+{
+	_cleanup_free_ char *path = at("current"), *other = at("other"), *crt = NULL, *key = NULL;
+	json_auto_t *want = kc_pack("{s:s, s:s, s:b, s:b}", "path", path, "target", "initial",
+				    "initial", 1, "certificate", 1),
+		    *good = NULL, *gone = NULL, *expired = NULL;
+
+	assert_int_equal(symlink(other, path), 0);
+	assert_int_equal(kc_ca_new("x", 3600, &crt, &key, NULL), 0);
+	assert_int_equal(kc_file_write(other, crt, strlen(crt), 0600, NULL), 0);
+	good = find(&kc_node_link, want);
+	assert_string_equal(kc_json_get_str(good, "target", ""), "initial");
+	free(crt);
+	free(key);
+	crt = key = NULL;
+	assert_int_equal(kc_ca_new("x", -60, &crt, &key, NULL), 0);
+	assert_int_equal(kc_file_write(other, crt, strlen(crt), 0600, NULL), 0);
+	expired = find(&kc_node_link, want);
+	assert_string_equal(kc_json_get_str(expired, "target", ""), other);
+	unlink(other);
+	gone = find(&kc_node_link, want);
+	assert_string_equal(kc_json_get_str(gone, "target", ""), other);
+}
+
 static void secret_is_never_shown(void **state)
 {
 	_cleanup_free_ char *path = at("key");
@@ -463,6 +525,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(file_comes_and_goes),
 		T(file_before_ours),
+		T(repaired_content_is_another_revision),
+		T(initial_link_to_a_certificate),
 		T(secret_is_never_shown),
 		T(secret_has_a_version),
 		T(hmacs_are_the_operators),
