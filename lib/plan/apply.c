@@ -12,15 +12,6 @@
 #define BACKOFF_MS  20
 #define BACKOFF_MAX 30000
 
-/* Hashed once, asked for in every call. */
-static const char *token_of(struct kc_run *r, struct kc_job *j)
-{
-	if (j->token_of != j->generation || !*j->token)
-		kc_token(r->engine->owner, j->node->id, j->generation, j->token);
-	j->token_of = j->generation;
-	return j->token;
-}
-
 static struct kc_call call_of(struct kc_run *r, struct kc_job *j)
 {
 	const struct kc_node *n = j->node;
@@ -35,7 +26,7 @@ static struct kc_call call_of(struct kc_run *r, struct kc_job *j)
 		.via = n->via ? n->via : json_object_get(n->rec, "via"),
 		.known = same ? json_object_get(n->rec, "outputs") : NULL,
 		.generation = j->generation,
-		.token = token_of(r, j),
+		.token = kc_job_token(r, j),
 	};
 }
 
@@ -46,84 +37,6 @@ static void announce(struct kc_run *r, struct kc_job *j)
 	if (!j->announced)
 		kc_call_event(&c, KC_EV_START, NULL, NULL);
 	j->announced = true;
-}
-
-/* Outputs as they are recorded: without what is news, not state, such as a nested plan. */
-static json_t *outputs_of(const struct kc_node *n, const json_t *actual)
-{
-	json_t *out = json_copy((json_t *)actual);
-
-	if (out && n->kind->nested)
-		json_object_del(out, "plan");
-	for (const char *const *k = n->kind->news; out && k && *k; k++)
-		json_object_del(out, *k);
-	return out;
-}
-
-/* What the record keeps of a task: {kind, want, after, within?, via?, generation, outputs?}. */
-static json_t *record_of(const struct kc_run *r, const struct kc_job *j, const json_t *outputs)
-{
-	const struct kc_node *n = j->node;
-	json_t *after = json_array(), *o;
-
-	for (size_t i = 0; i < n->deps.n; i++)
-		json_array_append_new(after, json_string(r->plan->nodes[n->deps.v[i]].id));
-	o = kc_pack("{s:s, s:O, s:o, s:I}", "kind", n->kind->name, "want", n->want, "after", after,
-		    "generation", (json_int_t)j->generation);
-	if (n->within != KC_NONE)
-		json_object_set_new(o, "within", json_string(r->plan->nodes[n->within].id));
-	if (n->via)
-		json_object_set(o, "via", n->via);
-	if (outputs)
-		json_object_set_new(o, "outputs", outputs_of(n, outputs));
-	return o;
-}
-
-static int append(struct kc_run *r, const struct kc_node *n, json_t *entry, bool durable,
-		  struct kc_err *err)
-{
-	json_object_set_new(entry, "task", json_string(n->id));
-	return kc_state_append(r->engine->state, entry, durable, err);
-}
-
-static int append_result(struct kc_run *r, const struct kc_node *n, const char *result,
-			 struct kc_err *err)
-{
-	return append(r, n, kc_pack("{s:s}", "result", result), false, err);
-}
-
-/* Write what is true of a task, unless the record says so already. */
-static int record_truth(struct kc_run *r, struct kc_job *j, const json_t *actual,
-			struct kc_err *err)
-{
-	json_auto_t *now = j->intended ? NULL : kc_state_entry(r->engine->state, j->node->id);
-	json_auto_t *set = record_of(r, j, actual);
-	json_t *old = json_object_get(now, "old");
-
-	if (old)
-		json_object_set(set, "old", old);
-	if (json_equal(now, set))
-		return 0;
-	json_object_del(set, "old");
-	return append(r, j->node, kc_pack("{s:s, s:o}", "result", "ok", "set", TAKE(set)), false,
-		      err);
-}
-
-static int set_intent(struct kc_run *r, struct kc_job *j, const char *action, json_t *old,
-		      struct kc_err *err)
-{
-	json_t *e;
-
-	if (j->intended)
-		return 0;
-	e = kc_pack("{s:s, s:I, s:s, s:I, s:o*}", "intent", action, "fence",
-		    (json_int_t)r->engine->fence, "token", token_of(r, j), "generation",
-		    (json_int_t)j->generation, "old", old);
-	/* While it is being replaced its recorded want is how to find the old one. */
-	if (j->node->task && !streq(action, "replace"))
-		json_object_set_new(e, "set", record_of(r, j, NULL));
-	j->intended = true;
-	return append(r, j->node, e, true, err);
 }
 
 /* What the run as a whole failed with: the first reason. */
@@ -166,7 +79,7 @@ static int remove_one(struct kc_run *r, struct kc_job *j, const struct kc_call *
 	if (rc < 0 || !actual)
 		return rc;
 	announce(r, j);
-	rc = set_intent(r, j, action, NULL, err);
+	rc = kc_job_intent(r, j, action, NULL, err);
 	if (rc == 0)
 		rc = guard(r, err);
 	if (rc == 0)
@@ -192,10 +105,10 @@ static int clean_up(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 		j->intended = true; /* the record knows already that this one has to go */
 		rc = remove_one(r, j, &c, "delete", err);
 		if (rc == 0)
-			rc = append(r, j->node,
-				    kc_pack("{s:s, s:I}", "result", "cleaned", "generation",
-					    (json_int_t)c.generation),
-				    false, err);
+			rc = kc_job_append(r, j->node,
+					   kc_pack("{s:s, s:I}", "result", "cleaned", "generation",
+						   (json_int_t)c.generation),
+					   false, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -221,7 +134,7 @@ static int remove_stray(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 		if (rc < 0)
 			return rc;
 	}
-	return append_result(r, j->node, "gone", err); /* its token is used */
+	return kc_job_result(r, j->node, "gone", err); /* its token is used */
 }
 
 static int run_delete(struct kc_run *r, struct kc_job *j, struct kc_err *err)
@@ -236,7 +149,7 @@ static int run_delete(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	if (rc == 0)
 		rc = remove_one(r, j, &c, "delete", err);
 	if (rc == 0)
-		rc = append_result(r, j->node, "gone", err);
+		rc = kc_job_result(r, j->node, "gone", err);
 	return rc;
 }
 
@@ -250,7 +163,7 @@ static int run_remove(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 		c.want = json_object_get(j->node->rec, "want");
 	rc = remove_one(r, j, &c, "replace", err);
 	if (rc == 0 && j->intended)
-		rc = append_result(r, j->node, "removed", err);
+		rc = kc_job_result(r, j->node, "removed", err);
 	return rc;
 }
 
@@ -285,7 +198,7 @@ static int look(struct kc_run *r, struct kc_job *j, json_t **ret_actual, struct 
 
 static void set_output(struct kc_node *n, const json_t *actual)
 {
-	json_t *copy = outputs_of(n, actual);
+	json_t *copy = kc_job_outputs(n, actual);
 
 	json_decref(n->output);
 	n->output = copy;
@@ -326,7 +239,7 @@ static int replace_in_place(struct kc_run *r, struct kc_job *j, json_t **actual,
 	j->removing = false;
 	j->renewed = true;
 	if (j->intended) {
-		rc = append_result(r, j->node, "removed", err);
+		rc = kc_job_result(r, j->node, "removed", err);
 		j->generation++;
 	}
 	j->intended = false;
@@ -353,7 +266,7 @@ static int start_successor(struct kc_run *r, struct kc_job *j, json_t **actual, 
 
 	j->generation++;
 	j->renewed = true;
-	rc = set_intent(r, j, "create", old, err);
+	rc = kc_job_intent(r, j, "create", old, err);
 	if (rc < 0)
 		return rc;
 	json_decref(*actual);
@@ -372,7 +285,7 @@ static int mutate(struct kc_run *r, struct kc_job *j, json_t **actual, struct kc
 	struct kc_call c;
 	int rc;
 
-	rc = set_intent(r, j, *actual ? "update" : "create", NULL, err);
+	rc = kc_job_intent(r, j, *actual ? "update" : "create", NULL, err);
 	if (rc == 0)
 		rc = guard(r, err);
 	if (rc < 0)
@@ -428,7 +341,7 @@ static int converge(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 			return rc;
 	}
 	set_output(n, actual);
-	return record_truth(r, j, actual, err);
+	return kc_job_record(r, j, actual, err);
 }
 
 /* One can look at it now. What is found amiss was in no plan, so nobody has agreed to it. */
@@ -447,7 +360,7 @@ static int reveal(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 			       "run the command again to see and repair it",
 			       n->id);
 	set_output(n, actual);
-	return record_truth(r, j, actual, err);
+	return kc_job_record(r, j, actual, err);
 }
 
 /* Nothing to do, but the record may not know it yet. */
@@ -462,8 +375,8 @@ static int keep(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	if (n->mode == KC_IGNORE)
 		return 0; /* what is recorded stands until it is looked after again */
 	if (n->mode != KC_SYNC)
-		return n->rec ? append_result(r, n, "forgotten", err) : 0;
-	return record_truth(r, j, n->actual, err);
+		return n->rec ? kc_job_result(r, n, "forgotten", err) : 0;
+	return kc_job_record(r, j, n->actual, err);
 }
 
 static int be_ready(struct kc_run *r, struct kc_job *j, struct kc_err *err)
@@ -489,7 +402,7 @@ static int be_ready(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	rc = kc_call_ready(&c, n->output, err);
 	if (rc < 0 || !actual || n->mode != KC_SYNC)
 		return rc;
-	return record_truth(r, j, actual, err);
+	return kc_job_record(r, j, actual, err);
 }
 
 static int run_main(struct kc_run *r, struct kc_job *j, struct kc_err *err)
@@ -500,7 +413,7 @@ static int run_main(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	if (j->planned == KC_DELETE)
 		return run_delete(r, j, err);
 	if (j->planned == KC_FORGET)
-		return append_result(r, n, "forgotten", err);
+		return kc_job_result(r, n, "forgotten", err);
 	if (j->phase == KC_PH_START) {
 		if (!j->resolved)
 			rc = kc_node_resolve(r->engine, r->plan, n, true, err);
@@ -560,8 +473,9 @@ static void job_failed(struct kc_run *r, struct kc_job *j, const struct kc_err *
 	struct kc_call c = call_of(r, j);
 
 	if (j->intended)
-		append(r, j->node, kc_pack("{s:s, s:s}", "result", "error", "error", err->msg),
-		       false, NULL);
+		kc_job_append(r, j->node,
+			      kc_pack("{s:s, s:s}", "result", "error", "error", err->msg), false,
+			      NULL);
 	kc_call_event(&c, KC_EV_FAILED, err->msg, NULL);
 	note_first(r, err->code, err->msg);
 }

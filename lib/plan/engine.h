@@ -6,7 +6,8 @@
  *	find.c    nodes -> want, actual, action           (over sched.c)
  *	plan.c    the public calls, the plan's JSON
  *	jobs.c    nodes -> jobs (a replace may need two)  (over sched.c)
- *	apply.c   one job's steps                          (over call.c, state.c)
+ *	apply.c   one job's steps                          (over call.c, intent.c)
+ *	intent.c  its intent and result                    (over state.c)
  *	run.c     all jobs of an apply                     (over sched.c)
  *
  * While sched.c runs, a node is written by the one thread that runs its job and
@@ -199,6 +200,21 @@ struct kc_run {
 	bool failed;
 };
 void kc_jobs_make(struct kc_run *r, struct kc_sched *s);
+
+/* intent.c: what goes into the journal */
+const char *kc_job_token(struct kc_run *r, struct kc_job *j);
+/* Outputs as they are recorded: without what is news, not state, such as a nested plan. */
+json_t *kc_job_outputs(const struct kc_node *n, const json_t *actual);
+/* entry is consumed. */
+int kc_job_append(struct kc_run *r, const struct kc_node *n, json_t *entry, bool durable,
+		  struct kc_err *err);
+int kc_job_result(struct kc_run *r, const struct kc_node *n, const char *result,
+		  struct kc_err *err);
+/* Write what is true of a task, unless the record says so already. */
+int kc_job_record(struct kc_run *r, struct kc_job *j, const json_t *actual, struct kc_err *err);
+/* Durable before the first mutating call of a job. old is consumed: what it replaces, or NULL. */
+int kc_job_intent(struct kc_run *r, struct kc_job *j, const char *action, json_t *old,
+		  struct kc_err *err);
 
 /* apply.c: what struct kc_sched wants, for one job */
 int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms);

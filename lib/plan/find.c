@@ -369,7 +369,7 @@ static bool is_shut(const struct finding *f, const struct kc_node *n, int r)
 /* Was exactly this made once? Then it is taken to be there until one can look. */
 static bool is_as_recorded(const struct kc_node *n)
 {
-	return n->mode == KC_SYNC && !n->unknown && !is_pending(n) &&
+	return n->mode == KC_SYNC && !n->unknown && !kc_json_get_bool(n->rec, "pending", false) &&
 	       json_object_get(n->rec, "outputs") &&
 	       json_equal(json_object_get(n->rec, "want"), n->want);
 }
