@@ -148,7 +148,7 @@ def test_an_operator_that_slept(life):
     asleep.send_signal(signal.SIGSTOP)
     try:
         r = life.cli.run(*life.argv("create"), "--yes")
-        assert r.code == 1 and "is locked by" in r.err, r
+        assert r.code == 1 and "locked by" in r.err, r
         fence = r.err.split("--force ")[1].split()[0]
         life.cli.ok("cluster", "unlock", NAME, "--force", fence)
         life.cli.ok(*life.argv("create"), "--yes")
