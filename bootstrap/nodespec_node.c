@@ -315,6 +315,10 @@ static void kube_proxy(struct spec *s)
 			    .name = "kube-proxy",
 			    .description = "Kubernetes service proxy",
 			    .type = "simple",
+			    /* Started over its predecessor's tables, 1.37.2 sometimes left the map
+			     * of service addresses empty, until its next full sync in an hour. */
+			    .extra = "ExecStartPre=-nft delete table ip kube-proxy\n"
+				     "ExecStartPre=-nft delete table ip6 kube-proxy\n",
 			    .program = BIN "/kube-proxy",
 			    .flags = kc_pack("[s, o]", "--config=" CONF "/kube-proxy.json",
 					     kc_pack("{s:[s, o]}", "$cat",
