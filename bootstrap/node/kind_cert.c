@@ -106,7 +106,7 @@ static json_t *life_of(const struct kc_cert_info *i, const json_t *want)
 		return json_incref(json_object_get(want, "seconds"));
 	kc_time_format(due, since);
 	kc_time_format(i->not_after, end);
-	return json_sprintf("due since %s, %s %s", since,
+	return json_sprintf("due since %.10s, %s %.10s", since,
 			    now > i->not_after ? "expired" : "expires", end);
 }
 

@@ -111,7 +111,10 @@ static char *running_inputs(const struct status *s)
 	return hash ? xstrndup(hash + strlen(VAR), strcspn(hash + strlen(VAR), " ")) : NULL;
 }
 
-/* Are the words of exec, a unit's lines, those of argv, with a NUL behind each? */
+/*
+ * Are the words of exec, a unit's lines, those of argv, with a NUL behind each? A script becomes
+ * another program, which says nothing.
+ */
 static bool same_words(char *exec, const char *argv, size_t len)
 {
 	const char *p = argv, *end = argv + len;
@@ -119,7 +122,7 @@ static bool same_words(char *exec, const char *argv, size_t len)
 
 	for (char *w = strtok_r(exec, " \\\n", &save); w; w = strtok_r(NULL, " \\\n", &save)) {
 		if (p >= end || !streq(w, p))
-			return false;
+			return p == argv;
 		p += strlen(p) + 1;
 	}
 	return p >= end;
