@@ -47,8 +47,7 @@ class Story:
             n["metadata"]["name"]
             for n in self.get("nodes")["items"]
             if any(
-                c["type"] == "Ready" and c["status"] == "True"
-                for c in n["status"]["conditions"]
+                c["type"] == "Ready" and c["status"] == "True" for c in n["status"]["conditions"]
             )
         }
 
@@ -84,3 +83,36 @@ def paths_of(plan, task):
     """The paths of a task's changes."""
     entry = next(t for t in plan["tasks"] if t["id"] == task)
     return [c["path"] for c in entry["changes"]]
+
+
+def sh(host, script):
+    return host.enter("sh", "-ec", script).stdout.strip()
+
+
+def shown(plan):
+    """{task: (action, its changes' paths)} of all that is not kept, tasks of hosts by their own id."""
+    found = {}
+
+    def walk(tasks, prefix):
+        for t in tasks:
+            if t["action"] == "keep":
+                continue
+            children = [c for c in t.get("children", []) if c["action"] != "keep"]
+            if children:
+                walk(children, f"{t['id'].removeprefix('node/')}: ")
+            else:
+                paths = [c["path"] for c in t.get("changes", [])]
+                found[prefix + t["id"]] = (t["action"], paths if t["action"] != "create" else [])
+
+    walk(plan["tasks"], "")
+    return found
+
+
+def started(host, unit):
+    """What tells one process of a unit from the next."""
+    return sh(host, f"systemctl show -p ExecMainPID,ExecMainStartTimestampMonotonic {unit}")
+
+
+def restarted(before):
+    """Of {(host, unit): what started() said}, those that run as another process now."""
+    return {x for x, was in before.items() if started(*x) != was}
