@@ -208,7 +208,7 @@ static int toy_apply(struct toy *t, const struct kc_task *task, const char *kind
 
 	atomic_fetch_add(&t->applies, 1);
 	if (streq(kind, "toy/host"))
-		t->shut = false;
+		t->shut = 0;
 	if (t->fail_apply && kc_json_get_bool(task->want, "fails", false))
 		return kc_fail(err, t->fail_apply, "the toy cloud is out of toys");
 	point(t, "before apply");
@@ -362,7 +362,7 @@ static int toy_list(struct toy *t, const char *owner, const char *kind, bool by_
 		struct toy *t = ctx;                                                               \
                                                                                                    \
 		if (t->shut && kc_json_get_bool(task->want, "behind", false))                      \
-			return kc_fail(err, KC_EAGAIN, "its host is shut");                        \
+			return kc_fail(err, t->shut, "its host is shut");                          \
 		return toy_find(t, task, KIND, TOKEN, ret);                                        \
 	}                                                                                          \
 	static int NAME##_apply(void *ctx, const struct kc_task *task, const json_t *actual,       \

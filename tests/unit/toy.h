@@ -29,7 +29,7 @@ struct toy {
 	int fail_apply;	       /* KC_E* for tasks whose want has "fails": true */
 	bool refuses;	       /* what is in use is not removed, "again" */
 	const char *list_says; /* instead of what there is */
-	bool shut; /* nobody can look at what is "behind": true, until a host is applied */
+	int shut; /* KC_E*: nobody can look at what is "behind": true, until a host is applied */
 	atomic_int inside, most; /* calls of apply to ready at a time, by "gauge": true */
 };
 
