@@ -21,6 +21,7 @@
 
 struct kc_cluster_opts {
 	const char *state;	    /* store URL */
+	const char *state_key_file; /* seals the private objects of the state; or NULL */
 	const char *name;	    /* the cluster's name; NULL: from the manifest or the flags */
 	const char *file;	    /* manifest, "-" for standard input, or NULL */
 	const char *cloud, *region; /* without a manifest */
@@ -85,6 +86,13 @@ int kc_cluster_validate(const struct kc_cluster_opts *o, const struct kc_cluster
 /* A kubeconfig document (JSON) with a fresh admin certificate of ttl seconds. */
 int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_glass, json_t **ret,
 			  struct kc_err *err);
+/*
+ * Seal every private object of a cluster by the first key of state_key_file, or, with unseal, make
+ * all of them plain. Killed anywhere, the same call goes on. *ret_keys: what was changed, or
+ * without writing what would be.
+ */
+int kc_cluster_rekey(const struct kc_cluster_opts *o, bool unseal, bool writing, json_t **ret_keys,
+		     struct kc_err *err);
 int kc_cluster_unlock(const struct kc_cluster_opts *o, uint64_t fence, struct kc_err *err);
 
 #endif

@@ -49,7 +49,7 @@ int session_open(struct session *s, const struct kc_cluster_opts *o, const struc
 	s->io = io;
 	kc_hosts_init(&s->hosts);
 	s->cache = kc_cache_dir();
-	r = kc_store_open(o->state, &s->store, err);
+	r = kc_store_open_sealed(o->state, o->state_key_file, &s->store, err);
 	if (r < 0)
 		return r;
 	return o->name ? set_name(s, o->name, err) : 0;

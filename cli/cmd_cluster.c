@@ -49,6 +49,14 @@ static const struct kc_opt unlock_opts[] = {
 	{ NULL },
 };
 
+static const struct kc_opt rekey_opts[] = {
+	{ "yes", 'y', KC_OPT_FLAG, .doc = "Do it; without this flag only a preview is shown" },
+	{ "dry-run", .type = KC_OPT_FLAG, .doc = "Preview, even with --yes" },
+	{ "unseal", .type = KC_OPT_FLAG, .doc = "Make everything plain instead" },
+	{ NULL },
+};
+
+static const struct kc_opt *const rekey_lists[] = { rekey_opts, kc_cli_output, NULL };
 static const struct kc_opt *const create_lists[] = { apply_opts, preview_opts, forget_opts,
 						     kc_cli_output, NULL };
 static const struct kc_opt *const delete_lists[] = { preview_opts, forget_opts, kc_cli_output,
@@ -145,6 +153,7 @@ static int run_unlock(const struct kc_args *args, struct kc_err *err)
 	if (r < 0)
 		return r;
 	v.opts = (struct kc_cluster_opts){ .state = v.state,
+					   .state_key_file = kc_args_str(args, "state-key-file"),
 					   .name = kc_args_pos(args, 0),
 					   .workers = -1,
 					   .clouds = kc_cli_clouds };
@@ -153,6 +162,46 @@ static int run_unlock(const struct kc_args *args, struct kc_err *err)
 		return r;
 	printf("The lock of cluster %s is free.\n", v.opts.name);
 	return 0;
+}
+
+static void print_rekeyed(const struct kc_verb_run *v, const json_t *keys, bool unseal)
+{
+	const json_t *k;
+	size_t i;
+
+	json_array_foreach(keys, i, k)
+		printf("~ %s %s\n", unseal ? "unseal" : "seal", json_string_value(k));
+	if (!json_array_size(keys))
+		printf("Nothing to do: every secret of cluster %s is %s.\n", v->opts.name,
+		       unseal ? "plain" : "sealed by the first key");
+	else if (!v->act)
+		puts("\nNothing was changed. Run the same command with --yes to do it.");
+	else
+		printf("\nEvery secret of cluster %s is %s.\n", v->opts.name,
+		       unseal ? "plain now" : "sealed by the first key of the file now");
+}
+
+static int run_rekey(const struct kc_args *args, struct kc_err *err)
+{
+	bool unseal = kc_args_bool(args, "unseal");
+	_cleanup_verb_ struct kc_verb_run v = { 0 };
+	json_auto_t *keys = NULL, *result = NULL;
+	int r = kc_verb_begin(&v, args, err);
+
+	if (r != 0)
+		return r;
+	if (!v.opts.state_key_file)
+		return kc_cli_usage(err, "--state-key-file FILE or KUBECDN_STATE_KEY_FILE is "
+					 "needed: the keys to seal and to open with");
+	r = kc_cluster_rekey(&v.opts, unseal, v.act, &keys, err);
+	if (r < 0)
+		return r;
+	if (kc_cli_wants_text(args)) {
+		print_rekeyed(&v, keys, unseal);
+		return 0;
+	}
+	result = kc_pack("{s:O, s:b}", "objects", keys, "applied", v.act);
+	return kc_cli_print(args, result, err);
 }
 
 static void list_clouds(struct kc_buf *out)
@@ -203,6 +252,23 @@ const struct kc_verb kc_cli_cluster[] = {
 		.max_args = 1,
 		.opts = delete_lists,
 		.run = run_delete,
+	},
+	{
+		.path = "cluster rekey",
+		.summary = "Seal a cluster's stored secrets with another key, or no more",
+		.description =
+			"The first key of --state-key-file seals, all of its keys open. To change "
+			"the\n"
+			"key, put the new one on the first line and rekey; then the old line may "
+			"go.\n"
+			"The same seals a state that is plain; --unseal makes it plain again.",
+		.examples = "kubecdn cluster rekey fra1 --state-key-file state.keys --yes\n"
+			    "kubecdn cluster rekey fra1 --state-key-file state.keys --unseal --yes",
+		.positional = "NAME",
+		.min_args = 1,
+		.max_args = 1,
+		.opts = rekey_lists,
+		.run = run_rekey,
 	},
 	{
 		.path = "cluster unlock",

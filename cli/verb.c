@@ -171,6 +171,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 
 	*v = (struct kc_verb_run){ .args = args };
 	v->opts = (struct kc_cluster_opts){
+		.state_key_file = kc_args_str(args, "state-key-file"),
 		.name = kc_args_pos(args, 0),
 		.file = opt_str(args, "file"),
 		.cloud = opt_str(args, "cloud"),

@@ -16,6 +16,7 @@
 #define KC_STORE_STORE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -60,6 +61,36 @@ int kc_store_open(const char *url, struct kc_store **ret, struct kc_err *err);
 void kc_store_close(struct kc_store *s);
 KC_DEFINE_CLEANUP(struct kc_store *, kc_store_close)
 #define _cleanup_store_ _cleanup_(kc_store_closep)
+
+/*
+ * The same with its private objects sealed (lib/crypto/seal.h) by the keys of key_file: the first
+ * seals, all open, and a private object that is not sealed is KC_EAUTH, for anybody could have put
+ * it there. key_file NULL: nothing is sealed, and reading what is sealed is KC_EAUTH.
+ */
+int kc_store_open_sealed(const char *url, const char *key_file, struct kc_store **ret,
+			 struct kc_err *err);
+/* A wrapper around a store that is open already, which it takes (also on failure). */
+int kc_store_seal(struct kc_store *inner, const char *key_file, struct kc_store **ret,
+		  struct kc_err *err);
+
+/* Is this object of those that are sealed and that nobody else may read? */
+bool kc_store_is_private(const char *key);
+
+struct kc_lock;
+enum kc_reseal {
+	KC_RESEAL,     /* by the first key; what is plain, too */
+	KC_RESEAL_OFF, /* make everything plain */
+};
+/*
+ * Bring every private object below prefix into that state, one put each: killed anywhere, call it
+ * again. *ret_keys: those that are changed (or, with write false, would be). lock is checked before
+ * each put.
+ */
+int kc_store_reseal(struct kc_store *s, const char *prefix, enum kc_reseal how, bool write,
+		    struct kc_lock *lock, json_t **ret_keys, struct kc_err *err);
+/* From now on plain private objects may be read, and are written plain with KC_RESEAL_OFF: for the
+ * verb that turns sealing on or off. */
+void kc_store_set_reseal(struct kc_store *s, enum kc_reseal how);
 
 /* Thin calls through the vtable that prepend the key to errors; ret_len and ret_etag may be NULL.
  */

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -99,3 +100,14 @@ def test_demo(place):
         assert listed.stdout.strip() == "[]"
     finally:
         delete("demo", place)
+
+
+def test_sealed_state(place):
+    """On a state that an earlier program wrote: no command of the page needs the hosts."""
+    shutil.copytree(TOP / "tests/fixtures/state/1/whole", place[1]["KUBECDN_STATE"])
+    begin = "set -ex\nPATH=$PWD/build/release/bin:$PATH\n"
+    script = begin + "\n".join(shell_of("docs/how-to/sealed-state.md"))
+    done = run(["sh", "-c", script], place)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("Every secret of cluster fra1 is sealed") == 2, done.stdout
+    assert "Every secret of cluster fra1 is plain now." in done.stdout
