@@ -121,7 +121,7 @@ static void tell_forgotten(struct session *s, const json_t *task)
 		"\"%s\"}' | ssh -p %lld %s@%s sudo " KC_NODE_AGENT " reset",
 		s->o->forget, kc_json_get_str(ssh, "user", "root"),
 		kc_json_get_str(ssh, "host", "?"), cp ? " and etcd" : "", cp ? ",etcd" : "",
-		KC_NODE_FORMAT, KC_NODE_PROTOCOL, s->uid, (unsigned long long)s->engine.fence,
+		KC_NODE_FORMAT, KC_NODE_RESET_PROTOCOL, s->uid, (unsigned long long)s->engine.fence,
 		s->name, (long long)kc_json_get_int(ssh, "port", 22),
 		kc_json_get_str(ssh, "user", "root"), kc_json_get_str(ssh, "host", "?"));
 	s->io->note(s->io->cookie, text);

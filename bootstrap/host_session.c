@@ -328,6 +328,22 @@ static int run_agent(struct kc_host *host, struct lines *l, const char *verb,
 	return code ? last_words(host, verb, code, err) : 0;
 }
 
+/* plan and facts say who answers. */
+static int check_agent(struct kc_host *host, const json_t *answer, struct kc_err *err)
+{
+	const json_t *agent = json_object_get(answer, "agent");
+	int64_t protocol = kc_json_get_int(agent, "protocol", 0);
+
+	if (!agent || protocol == KC_NODE_PROTOCOL)
+		return 0;
+	return kc_fail(err, KC_EINVAL,
+		       "%s: the agent that was brought (kubecdn-node %s) speaks protocol %lld, "
+		       "this "
+		       "kubecdn speaks %d; install both from one release",
+		       kc_ssh_name(host->ssh), kc_json_get_str(agent, "version", "?"),
+		       (long long)protocol, KC_NODE_PROTOCOL);
+}
+
 int host_call(struct kc_host *host, const struct kc_task *task, const char *verb,
 	      const json_t *envelope, json_t **ret, struct kc_err *err)
 {
@@ -338,6 +354,8 @@ int host_call(struct kc_host *host, const struct kc_task *task, const char *verb
 	if (r == 0 && !l.last)
 		r = kc_fail(err, KC_EFAIL, "%s: the agent's %s gave no answer",
 			    kc_ssh_name(host->ssh), verb);
+	if (r == 0)
+		r = check_agent(host, l.last, err);
 	if (r == 0)
 		*ret = TAKE(l.last);
 	json_decref(l.last);

@@ -22,7 +22,7 @@
 #define HEADER_MAX 4096
 #define BLOB_MAX   (4ll << 30)
 
-static int check_versions(const json_t *envelope, struct kc_err *err)
+static int check_versions(const json_t *envelope, bool reset, struct kc_err *err)
 {
 	int64_t format, protocol;
 	int r = kc_json_int(envelope, "envelope", "format", &format, err);
@@ -31,6 +31,9 @@ static int check_versions(const json_t *envelope, struct kc_err *err)
 		r = kc_json_int(envelope, "envelope", "protocol", &protocol, err);
 	if (r < 0)
 		return r;
+	if (reset && format == KC_NODE_FORMAT && protocol >= KC_NODE_RESET_PROTOCOL &&
+	    protocol <= KC_NODE_PROTOCOL)
+		return 0;
 	if (format != KC_NODE_FORMAT || protocol != KC_NODE_PROTOCOL)
 		return kc_fail(err, KC_EINVAL,
 			       "envelope: format %" PRId64 ", protocol %" PRId64
@@ -59,7 +62,7 @@ int kc_agent_init(struct kc_agent *a, json_t *envelope, bool writable, struct kc
 	int r;
 
 	a->envelope = envelope;
-	r = check_versions(envelope, err);
+	r = check_versions(envelope, a->reset, err);
 	if (r == 0)
 		r = kc_json_str(envelope, "envelope", "uid", &a->uid, err);
 	if (r == 0)

@@ -24,6 +24,7 @@ struct kc_agent {
 	const json_t *tasks; /* spec.tasks; NULL: no spec */
 	struct kc_node_host host;
 	bool host_open;
+	bool reset; /* set before kc_agent_init(): the verb is reset */
 	bool keyed; /* the envelope came with a key for HMACs */
 };
 

@@ -132,7 +132,7 @@ static int verb_recv(int argc, char **argv, struct kc_err *err)
 /* apply, reset: a positive result is the exit code. */
 static int verb_front(int argc, char **argv, struct kc_err *err)
 {
-	struct kc_agent a = { 0 };
+	struct kc_agent a = { .reset = streq(argv[1], "reset") };
 	json_t *envelope = NULL;
 	int code = 0, r = read_envelope("/dev/stdin", &envelope, err);
 
@@ -165,6 +165,7 @@ static int verb_converge(int argc, char **argv, struct kc_err *err)
 
 	if (argc != 3 || (!streq(argv[2], "apply") && !streq(argv[2], "reset")))
 		return KC_NODE_EXIT_USAGE;
+	a.reset = streq(argv[2], "reset");
 	r = read_envelope(KC_NODE_ENVELOPE, &envelope, err);
 	unlink(KC_NODE_ENVELOPE);
 	if (r < 0) {

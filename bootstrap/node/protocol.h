@@ -21,6 +21,10 @@
  *   {"event": "start|progress|done|failed|wait", "task", "kind", "action", "ms", "text", "detail"}.
  * code is one of KC_E* (lib/base/err.h).
  *
+ * Versions: plan comes first. An agent refuses an envelope of another protocol (but for reset), the
+ * CLI an answer whose agent speaks another one; the agent that is installed is replaced whenever
+ * its hash is not that of the one beside the CLI, so the two only differ in a mixed installation.
+ *
  * Envelope:
  *   {"format": 1, "protocol": 2, "uid": "…", "fence": 7, "cluster": "fra1",
  *    "deep": false,                        true: hash every blob, whatever its stat says
@@ -64,7 +68,9 @@
 #define KC_NODE_PROTOCOL_H
 
 #define KC_NODE_PROTOCOL 2
-#define KC_NODE_FORMAT	 1
+/* reset's envelope has not changed since this one: an agent of any release puts its host back. */
+#define KC_NODE_RESET_PROTOCOL 1
+#define KC_NODE_FORMAT	       1
 
 /* Where things stand on a host. */
 #define KC_NODE_STATE  "/var/lib/kubecdn"

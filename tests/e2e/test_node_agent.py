@@ -433,7 +433,8 @@ def test_the_whole_life_of_a_host(site):
         " /sys/fs/cgroup/kubepods/podx 2>/dev/null | head -1);"
         "setsid sh -c 'echo $$ > cgroup.procs; exec sleep 9999' >/dev/null 2>&1 < /dev/null &"
     )
-    reset = {k: envelope[k] for k in ("format", "protocol", "uid", "cluster", "fence")}
+    reset = {k: envelope[k] for k in ("format", "uid", "cluster", "fence")}
+    reset["protocol"] = 1  # as an earlier release's would say it
     agent.call("reset", reset)
     assert_same(host.before, snapshot(host))
 
@@ -458,6 +459,7 @@ def test_who_may_work_here(site):
     ("change", "says"),
     [
         ({"protocol": 99}, "protocol 99"),
+        ({"protocol": 1}, "protocol 1; this agent"),
         ({"uid": 5}, 'no string "uid"'),
         ({"hmacKey": "short"}, "hmacKey must be 64 hex digits"),
         (

@@ -210,6 +210,16 @@ def test_sealed_cluster(pair, cli, tmp_path, monkeypatch):
     assert_sealed(cli)
     assert pending(cli.plan("update", "sealed")) == {}
 
+    # The agent that is installed is known by its hash: another one is replaced, not run.
+    agent = pair["w1"].root / "opt/kubecdn/bin/kubecdn-node"
+    ours = agent.read_bytes()
+    agent.unlink()  # it runs as the balancer
+    agent.write_text(FOREIGN)
+    agent.chmod(0o755)
+    assert "node/w1 > blob/kubecdn-node" in pending(cli.plan("update", "sealed"))
+    cli.ok("cluster", "update", "sealed", "--yes")
+    assert agent.read_bytes() == ours
+
     cli.ok("cluster", "rekey", "sealed", "--unseal", "--yes")
     monkeypatch.delenv("KUBECDN_STATE_KEY_FILE")
     assert_sealed(cli, sealed=False)
@@ -226,3 +236,27 @@ def test_sealed_cluster(pair, cli, tmp_path, monkeypatch):
     }
     cli.ok("cluster", "delete", "sealed", "--yes")
     assert not objects(cli)
+
+
+FOREIGN = """#!/bin/sh
+cat >/dev/null
+echo '{"format": 1, "agent": {"version": "9.9.9", "protocol": 99}, "plan": []}'
+"""
+
+
+def test_agent_of_another_release(pair, cli, tmp_path, monkeypatch):
+    """A mixed installation: what the agent says first ends it, and nothing stays on the host."""
+    bin_dir = tmp_path / "bin"
+    bin_dir.mkdir()
+    shutil.copy(binary(), bin_dir / "kubecdn")
+    (bin_dir / "kubecdn-node").write_text(FOREIGN)
+    (bin_dir / "kubecdn-node").chmod(0o755)
+    monkeypatch.setenv("KUBECDN", str(bin_dir / "kubecdn"))
+    manifest = tmp_path / "cluster.yaml"
+    manifest.write_text(
+        yaml.cluster("mixed", [yaml.host_entry(pair["cp1"], "control-plane")])
+    )
+    r = cli.run("cluster", "create", "-f", manifest, "--yes")
+    assert_refused(r, r"kubecdn-node 9\.9\.9\) speaks protocol 99", "from one release")
+    assert not (cli.state / "clusters/mixed/cluster.json").exists()
+    assert not (pair["cp1"].root / "opt/kubecdn").exists()
