@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bootstrap/agent_lines.h"
 #include "bootstrap/hosts_priv.h"
 #include "bootstrap/node/protocol.h"
 #include "lib/base/buf.h"
@@ -231,54 +232,6 @@ void host_forget(struct kc_hosts *h, struct kc_host *host)
 	host_close(host);
 }
 
-/* Standard output, split into lines as it comes; lines that are no JSON objects are a shell's
- * noise. */
-struct lines {
-	struct kc_buf buf;
-	const struct kc_task *task;
-	json_t *last;	     /* the newest line that is not an event */
-	struct kc_err error; /* from a line {"error": …} */
-	bool failed;
-};
-
-static void take_line(struct lines *l, const char *text, size_t len)
-{
-	json_auto_t *v = NULL;
-	const char *error;
-
-	if (len == 0 || text[0] != '{' || kc_json_parse(text, len, "agent", &v, NULL) < 0)
-		return;
-	error = kc_json_get_str(v, "error", NULL);
-	if (error) {
-		l->failed = true;
-		kc_fail(&l->error, (int)kc_json_get_int(v, "code", KC_EFAIL), "%s", error);
-	} else if (json_object_get(v, "event")) {
-		if (l->task->progress)
-			l->task->progress(l->task, v);
-	} else {
-		json_decref(l->last);
-		l->last = TAKE(v);
-	}
-}
-
-static int on_output(void *cookie, const char *data, size_t len, struct kc_err *err)
-{
-	struct lines *l = cookie;
-	char *start, *nl;
-	int r = kc_buf_add(&l->buf, data, len, err);
-
-	if (r < 0)
-		return r;
-	start = l->buf.data;
-	while ((nl = memchr(start, '\n', (size_t)(l->buf.data + l->buf.len - start)))) {
-		take_line(l, start, (size_t)(nl - start));
-		start = nl + 1;
-	}
-	l->buf.len -= (size_t)(start - l->buf.data);
-	memmove(l->buf.data, start, l->buf.len);
-	return 0;
-}
-
 static int last_words(struct kc_host *host, const char *verb, int code, struct kc_err *err)
 {
 	_cleanup_free_ char *text = xstrdup(kc_ssh_stderr(host->ssh));
@@ -302,7 +255,7 @@ static long total_ms(const char *verb)
 	return streq(verb, "probe") || streq(verb, "reach") ? 10000 : 0;
 }
 
-static int run_agent(struct kc_host *host, struct lines *l, const char *verb,
+static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char *verb,
 		     const json_t *envelope, struct kc_err *err)
 {
 	_cleanup_free_ char *command = xasprintf("%s %s", host->agent, verb);
@@ -312,7 +265,7 @@ static int run_agent(struct kc_host *host, struct lines *l, const char *verb,
 		.command = command,
 		.input = input,
 		.input_len = strlen(input),
-		.out = on_output,
+		.out = kc_agent_lines_add,
 		.cookie = l,
 		.idle_ms = 300000,
 		.total_ms = total_ms(verb),
@@ -347,7 +300,7 @@ static int check_agent(struct kc_host *host, const json_t *answer, struct kc_err
 int host_call(struct kc_host *host, const struct kc_task *task, const char *verb,
 	      const json_t *envelope, json_t **ret, struct kc_err *err)
 {
-	struct lines l = { .task = task };
+	struct kc_agent_lines l = { .task = task };
 	int r = run_agent(host, &l, verb, envelope, err);
 
 	kc_buf_done(&l.buf);

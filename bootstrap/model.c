@@ -72,7 +72,7 @@ static json_t *api_sans(const struct model *m)
 		"kubernetes",
 		"kubernetes.default",
 		"kubernetes.default.svc",
-		"kubernetes.default.svc." KC_CLUSTER_DOMAIN,
+		("kubernetes.default.svc." KC_CLUSTER_DOMAIN),
 		"localhost",
 		"127.0.0.1",
 		"::1",

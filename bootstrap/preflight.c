@@ -65,6 +65,8 @@ static void clock_skew(const char *host, const json_t *facts, struct kc_buf *out
 	int64_t skew = kc_json_get_int(facts, "skewMs", 0);
 	_cleanup_free_ char *text = NULL;
 
+	if (skew < -INT64_MAX)
+		skew = -INT64_MAX; /* whose amount is a number, too */
 	if (llabs(skew) <= SKEW_MS)
 		return;
 	text = xasprintf("its clock is %lld.%03lld s %s this machine's", llabs(skew) / 1000,

@@ -171,6 +171,19 @@ static int check(const json_t *b, struct kc_err *err)
 	return check_images(b, err);
 }
 
+int kc_bundle_parse(const char *text, size_t len, const char *path, json_t **ret,
+		    struct kc_err *err)
+{
+	json_auto_t *b = NULL;
+	int r = kc_json_parse(text, len, path, &b, err);
+
+	if (r == 0)
+		r = check(b, err);
+	if (r == 0)
+		*ret = TAKE(b);
+	return r;
+}
+
 int kc_bundle_open(const char *dir, struct kc_bundle **ret, struct kc_err *err)
 {
 	_cleanup_bundle_ struct kc_bundle *b = xcalloc(1, sizeof(*b));
@@ -183,11 +196,9 @@ int kc_bundle_open(const char *dir, struct kc_bundle **ret, struct kc_err *err)
 			       "no bundle in %s: make one with `kubecdn bundle build`", dir);
 	b->dir = xstrdup(dir);
 	r = kc_file_read(path, KC_BUNDLE_JSON_MAX, &text, &len, err);
-	if (r == 0)
-		r = kc_json_parse(text, len, path, &b->json, err);
 	if (r < 0)
 		return r;
-	r = check(b->json, err);
+	r = kc_bundle_parse(text, len, path, &b->json, err);
 	if (r < 0)
 		return kc_wrap(err, "the bundle in %s is not usable", dir);
 	*ret = TAKE(b);

@@ -81,6 +81,9 @@ int kc_bundle_link(const char *from, const char *to, struct kc_err *err);
 int kc_image_write(struct kc_parts *p, const json_t *image, const char *dir, const char *path,
 		   json_t *entry, struct kc_err *err);
 
+/* The text of a bundle.json, checked: every hash, size, path and mode is what it says. */
+int kc_bundle_parse(const char *text, size_t len, const char *path, json_t **ret,
+		    struct kc_err *err);
 /* Calls fn for every blob entry of a valid bundle.json; who is "etcd/etcd" or "image coredns". */
 typedef int kc_blob_fn(void *cookie, const char *who, const json_t *blob, struct kc_err *err);
 int kc_bundle_each(const struct kc_bundle *b, kc_blob_fn *fn, void *cookie, struct kc_err *err);

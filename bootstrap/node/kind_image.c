@@ -21,7 +21,7 @@
 #define CTR_ARGS CTR, "--address", SOCKET, "--namespace", "k8s.io", "images"
 
 /* Lines of "REF TYPE DIGEST SIZE PLATFORMS LABELS" to {ref: digest} of those that are pinned. */
-static json_t *parse_list(char *text)
+json_t *kc_node_images_parse(char *text)
 {
 	json_t *images = json_object();
 	char *save = NULL;
@@ -47,7 +47,7 @@ static json_t *images_now(struct kc_node_host *h)
 	if (!h->images) {
 		if (kc_exists(CTR) && kc_exists(SOCKET) &&
 		    kc_runl(&out, NULL, CTR_ARGS, "ls", NULL) == 0 && out)
-			h->images = parse_list(out);
+			h->images = kc_node_images_parse(out);
 		else
 			h->images = json_object(); /* no runtime yet: nothing in it */
 	}

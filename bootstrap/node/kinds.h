@@ -54,6 +54,9 @@ bool kc_node_made_before(const struct kc_task *t);
 /* normalize of what has an owner: it is to be ours, which no spec says. */
 void kc_node_owned(json_t *want, json_t *actual);
 
+/* `ctr images ls` to {ref: digest} of the images that are pinned; text is taken apart. */
+json_t *kc_node_images_parse(char *text);
+
 /* Did we write this unit file? */
 bool kc_node_unit_is_ours(const char *path);
 

@@ -87,8 +87,8 @@ static int code_of(long status)
 }
 
 /* One line out of a Status object, or out of whatever came instead. */
-static int bad_status(const char *method, const char *path, const struct kc_http_reply *reply,
-		      struct kc_err *err)
+int kube_bad_status(const char *method, const char *path, const struct kc_http_reply *reply,
+		    struct kc_err *err)
 {
 	json_auto_t *status = json_loadb(reply->body, reply->len, 0, NULL);
 	const char *msg = kc_json_get_str(status, "message", NULL);
@@ -126,7 +126,7 @@ static int call(struct kc_kube *k, const char *method, const char *path, const c
 	if (r < 0)
 		return kc_wrap(err, "the Kubernetes API");
 	if (reply.status < 200 || reply.status > 299)
-		return bad_status(method, path, &reply, err);
+		return kube_bad_status(method, path, &reply, err);
 	*ret = reply;
 	reply = (struct kc_http_reply){ 0 };
 	return 0;

@@ -15,4 +15,10 @@ struct kc_kube {
 	json_t *groups; /* discovered: {apiVersion: {kind: {"plural", "namespaced"}}} */
 };
 
+/* kube.c: the error for a status other than 2xx, in one line. */
+int kube_bad_status(const char *method, const char *path, const struct kc_http_reply *reply,
+		    struct kc_err *err);
+/* kube_path.c: {kind: {plural, namespaced}} of one group and version, from its discovery. */
+int kube_kinds_of(const json_t *reply, const char *path, json_t **ret, struct kc_err *err);
+
 #endif

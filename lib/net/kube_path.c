@@ -48,18 +48,13 @@ static char *root_of(const char *api_version)
 	return xasprintf("%s/%s", strchr(api_version, '/') ? "/apis" : "/api", api_version);
 }
 
-/* {kind: {plural, namespaced}} of one group and version. */
-static int discover(struct kc_kube *k, const char *api_version, json_t **ret, struct kc_err *err)
+int kube_kinds_of(const json_t *reply, const char *path, json_t **ret, struct kc_err *err)
 {
-	_cleanup_free_ char *path = root_of(api_version);
-	json_auto_t *reply = NULL, *kinds = json_object();
+	json_auto_t *kinds = json_object();
 	const json_t *list, *item;
 	size_t i;
 	int r;
 
-	r = kc_kube_get(k, path, &reply, err);
-	if (r < 0)
-		return r;
 	r = kc_json_arr(reply, path, "resources", &list, err);
 	if (r < 0)
 		return r;
@@ -77,6 +72,15 @@ static int discover(struct kc_kube *k, const char *api_version, json_t **ret, st
 	}
 	*ret = TAKE(kinds);
 	return 0;
+}
+
+static int discover(struct kc_kube *k, const char *api_version, json_t **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *path = root_of(api_version);
+	json_auto_t *reply = NULL;
+	int r = kc_kube_get(k, path, &reply, err);
+
+	return r < 0 ? r : kube_kinds_of(reply, path, ret, err);
 }
 
 static json_t *cached(struct kc_kube *k, const char *api_version, const char *kind)

@@ -61,6 +61,12 @@ static void set_generation(json_t *generations, const char *id, int64_t g)
 	json_object_set_new(generations, id, json_integer(g));
 }
 
+/* What is stored may be anything: the end of all numbers is not passed. */
+static int64_t next(int64_t generation)
+{
+	return generation < INT64_MAX ? generation + 1 : generation;
+}
+
 static int64_t generation_of(const json_t *tasks, const json_t *generations, const char *id)
 {
 	const json_t *t = json_object_get(tasks, id);
@@ -73,7 +79,7 @@ static void own_list(json_t *t, const char *key)
 {
 	json_t *list = json_object_get(t, key);
 
-	json_object_set_new(t, key, list ? json_copy(list) : json_array());
+	json_object_set_new(t, key, json_is_array(list) ? json_copy(list) : json_array());
 }
 
 /* An intent: what was, plus what may be from now on. */
@@ -98,7 +104,8 @@ static void fold_intent(json_t *tasks, json_t *generations, const char *id, cons
 		json_object_set_new(t, "want", merged(json_object_get(t, "want"), v));
 	own_list(t, "after");
 	json_array_foreach(json_object_get(set, "after"), i, v)
-		if (!kc_json_has_str(json_object_get(t, "after"), json_string_value(v)))
+		if (json_is_string(v) &&
+		    !kc_json_has_str(json_object_get(t, "after"), json_string_value(v)))
 			json_array_append(json_object_get(t, "after"), v);
 	v = json_object_get(e, "old");
 	if (v) {
@@ -148,11 +155,11 @@ static void fold(json_t *tasks, json_t *generations, const json_t *e)
 		json_object_set_new(tasks, id, t);
 		json_object_del(generations, id);
 	} else if (streq(result, "gone") || (streq(result, "forgotten") && t)) {
-		set_generation(generations, id, generation_of(tasks, generations, id) + 1);
+		set_generation(generations, id, next(generation_of(tasks, generations, id)));
 		json_object_del(tasks, id);
 	} else if (streq(result, "removed") && t) {
 		json_object_set_new(t, "generation",
-				    json_integer(kc_json_get_int(t, "generation", 1) + 1));
+				    json_integer(next(kc_json_get_int(t, "generation", 1))));
 		json_object_set_new(t, "intent", json_string("create"));
 		json_object_del(t, "outputs");
 	} else if (streq(result, "cleaned") && t) {

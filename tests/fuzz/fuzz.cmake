@@ -1,10 +1,10 @@
 # kc_fuzz(NAME SOURCES harness.c DEPS room…): a harness with LLVMFuzzerTestOneInput(). A replay of
 # its corpus (tests/fuzz/corpus/NAME) is always built and run by ctest as fuzz-NAME; with
-# KC_FUZZ=ON and clang, fuzz-NAME-run is the libFuzzer program:
-#   cmake -B build-fuzz -DCMAKE_C_COMPILER=clang -DKC_FUZZ=ON -DKC_SANITIZE=address,undefined
-#   build-fuzz/tests/fuzz-NAME-run -max_total_time=60 tests/fuzz/corpus/NAME
+# KC_FUZZ=ON and clang (the preset "fuzz"), fuzz-NAME-run is the libFuzzer program, which
+# tools/fuzz.sh runs. The target "fuzzers" is all of those.
 include_guard(GLOBAL)
 set(KC_FUZZ_DIR ${CMAKE_CURRENT_LIST_DIR})
+add_custom_target(fuzzers)
 
 function(kc_fuzz name)
 	cmake_parse_arguments(F "" "" "SOURCES;DEPS;LIBS" ${ARGN})
@@ -14,6 +14,7 @@ function(kc_fuzz name)
 		list(APPEND programs fuzz-${name}-run)
 		add_executable(fuzz-${name}-run ${F_SOURCES})
 		target_link_options(fuzz-${name}-run PRIVATE -fsanitize=fuzzer)
+		add_dependencies(fuzzers fuzz-${name}-run)
 	endif()
 	foreach(program ${programs})
 		foreach(dep ${F_DEPS})
