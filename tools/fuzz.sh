@@ -6,6 +6,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# Only needed here: libFuzzer itself.
+dpkg -s libclang-rt-dev >/dev/null 2>&1 || dpkg -s libclang-rt-14-dev >/dev/null 2>&1 ||
+	apt-get install -y -q --no-install-recommends libclang-rt-dev
 seconds=${FUZZ_SECONDS:-60}
 cmake --preset fuzz >/dev/null
 cmake --build build/fuzz -j "$(nproc)" --target fuzzers

@@ -16,6 +16,9 @@ from lab.snapshot import tree_of
 from .life import NAME, Life
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def hosts(kubectl, tmp_path_factory):
     with LabHosts(["cp1", "w1", "w2"]) as lab:
