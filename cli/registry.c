@@ -24,7 +24,7 @@ static const struct kc_opt global[] = {
 	{ "state", .type = KC_OPT_STRING, .meta = "URL", .env = "KUBECDN_STATE",
 	  .doc = "Where clusters are recorded (default ~/.local/state/kubecdn)" },
 	{ "state-key-file", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_STATE_KEY_FILE",
-	  .doc = "Seal the state's secrets with the keys in this file (see cluster rekey)" },
+	  .doc = "Seal the state's secrets with the keys in this file" },
 	{ "progress", .type = KC_OPT_ENUM,
 	  .choices = (const char *const[]){ "auto", "tty", "plain", "json", "off", NULL },
 	  .def = "auto", .env = "KUBECDN_PROGRESS", .doc = "Progress on standard error" },
