@@ -31,11 +31,16 @@ def root_only():
         pytest.skip("the lab needs root", allow_module_level=True)
 
 
-@pytest.fixture
-def cli(tmp_path):
-    """The program with a state of its own."""
+@pytest.fixture(scope="session")
+def built():
+    """For what runs the program."""
     if not binary().exists():
         pytest.skip(f"{binary()} is not built")
+
+
+@pytest.fixture
+def cli(tmp_path, built):
+    """The program with a state of its own."""
     return Cli(tmp_path / "state", home=tmp_path)
 
 

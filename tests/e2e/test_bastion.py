@@ -3,26 +3,23 @@
 import socket
 
 import pytest
-from lab.cli import Cli, assert_refused, binary, pending
-from lab.hosts import LabHosts
+from lab.cli import assert_refused, pending
 from lab.snapshot import assert_back
-from lab.story import Story
+from lab.story import told
 
 RULE = "rule inet labtest input ip saddr %s.1 tcp dport { 22, 6443 } drop"
 CHAIN = "{ type filter hook input priority 0 ; policy accept ; }"
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, kubectl):
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
+def story(tmp_path_factory, kubectl, built):
     folder = tmp_path_factory.mktemp("bastion")
-    with LabHosts(["cp1", "w1", "jump"]) as lab:
+    with told(folder, kubectl, ["cp1", "w1", "jump"]) as s:
+        lab = s.lab
         for name in ("cp1", "w1"):
             lab[name].enter("nft", "add", "table", "inet", "labtest")
             lab[name].enter("nft", "add", "chain", "inet", "labtest", "input", CHAIN)
             lab[name].enter("nft", "add", *(RULE % lab.net).split())
-        s = Story(lab, Cli(folder / "state", home=folder), kubectl, folder)
         for h in s.hosts:
             h["ssh"]["bastion"] = f"root@{lab['jump'].address}"
         known = folder / ".ssh" / "known_hosts"

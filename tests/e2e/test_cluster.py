@@ -13,10 +13,10 @@ import time
 
 import pytest
 from lab import yaml
-from lab.cli import Cli, assert_refused, binary, pending
-from lab.hosts import LabHosts, run, wait_for
+from lab.cli import assert_refused, pending
+from lab.hosts import run, wait_for
 from lab.snapshot import assert_back, snapshot, tree_of
-from lab.story import Story, paths_of
+from lab.story import paths_of, told
 
 TOLERATE = [
     {
@@ -47,13 +47,8 @@ def service(name, selector):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, kubectl):
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
-    folder = tmp_path_factory.mktemp("story")
-    with LabHosts(["cp1", "w1", "w2"]) as lab:
-        s = Story(lab, Cli(folder / "state", home=folder), kubectl, folder)
-        s.write()
+def story(tmp_path_factory, kubectl, built):
+    with told(tmp_path_factory.mktemp("story"), kubectl, ["cp1", "w1", "w2"]) as s:
         shown = pending(s.cli.plan("create", "-f", s.file))
         assert {
             shown[f"{k}/{n}"] for k in ("node", "kube/node") for n in ("cp1", "w1")

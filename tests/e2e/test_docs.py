@@ -25,10 +25,8 @@ def shell_of(document, heading=None):
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path, built):
     """A checkout to stand in, a state of its own, and the programs in PATH."""
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
     programs = os.environ.get("KC_BUNDLE_BIN")
     if not programs:
         pytest.skip("no kubectl: set KC_BUNDLE_BIN to the folder with the bundle's programs")

@@ -4,22 +4,16 @@ then has nothing to do. Drifts that stay apart in a plan are made together. One 
 import json
 
 import pytest
-from lab.cli import Cli, binary
-from lab.hosts import LabHosts, run, wait_for
-from lab.story import Story, restarted, sh, shown, started
+from lab.hosts import run, wait_for
+from lab.story import restarted, sh, shown, started, told
 
 BIN, CONF, PKI = "/opt/kubecdn/bin", "/etc/kubecdn", "/etc/kubernetes/pki"
 CTR = f"{BIN}/ctr -n k8s.io images"
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, kubectl):
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
-    folder = tmp_path_factory.mktemp("drift")
-    with LabHosts(["cp1", "w1"]) as lab:
-        s = Story(lab, Cli(folder / "state", home=folder), kubectl, folder)
-        s.write()
+def story(tmp_path_factory, kubectl, built):
+    with told(tmp_path_factory.mktemp("drift"), kubectl) as s:
         s.cli.ok("cluster", "create", "-f", s.file, "--yes")
         s.cli.kubeconfig("story", s.config)
         yield s

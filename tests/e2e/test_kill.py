@@ -12,7 +12,7 @@ import time
 
 import pytest
 from lab import yaml
-from lab.cli import Cli, assert_refused, binary, pending
+from lab.cli import Cli, assert_refused, pending
 from lab.hosts import LabHosts, run, wait_for
 from lab.local import BASE, traces
 from lab.snapshot import assert_back, assert_same, diff, snapshot, tree_of
@@ -64,9 +64,7 @@ class Local:
 
 
 @pytest.fixture(scope="module")
-def hosts():
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
+def hosts(built):
     with LabHosts(["cp1", "w1"]) as lab:
         yield Hosts(lab)
 

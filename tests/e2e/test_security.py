@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from lab import cis
 from lab.canary import Needles, Watch, search
-from lab.cli import Cli, binary, pending
-from lab.hosts import LabHosts, run, wait_for
-from lab.story import Story, restarted, sh, shown, started
+from lab.cli import pending
+from lab.hosts import run, wait_for
+from lab.story import Story, restarted, sh, shown, started, told
 
 REPO = Path(__file__).resolve().parents[2]
 PKI, CA_KEY = "/etc/kubernetes/pki", "/etc/kubernetes/pki/ca.key"
@@ -57,15 +57,10 @@ class Secured(Story):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, kubectl):
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
-    folder = tmp_path_factory.mktemp("security")
-    with LabHosts(["cp1", "w1"]) as lab:
-        s = Secured(lab, Cli(folder / "state", home=folder), kubectl, folder)
+def story(tmp_path_factory, kubectl, built):
+    with told(tmp_path_factory.mktemp("security"), kubectl, kind=Secured) as s:
         s.said, s.watch = [], Watch()
         s.temporary = {d: set(os.listdir(d)) for d in TEMPORARY}
-        s.write()
         with s.watch:
             s.say("cluster", "create", "-f", s.file, "-o", "json", "--detailed-exitcode", code=2)
             s.say("cluster", "create", "-f", s.file, "--yes", "--debug", "ssh,http,proc")

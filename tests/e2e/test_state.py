@@ -47,10 +47,8 @@ def assert_sealed(cli, sealed=True):
 
 
 @pytest.fixture
-def old(tmp_path):
+def old(tmp_path, built):
     """A state that an earlier program wrote; its hosts are gone."""
-    if not binary().exists():
-        pytest.skip(f"{binary()} is not built")
     shutil.copytree(FIXTURES / "whole", tmp_path / "state")
     return Cli(tmp_path / "state", home=tmp_path)
 

@@ -2,10 +2,11 @@
 what a plan shows of a change."""
 
 import json
+from contextlib import contextmanager
 
 from . import yaml
-from .cli import pending
-from .hosts import run
+from .cli import Cli, pending
+from .hosts import LabHosts, run
 from .snapshot import snapshot
 
 
@@ -77,6 +78,15 @@ class Story:
         self.cli.ok("cluster", "update", "-f", self.file, "--yes")
         assert pending(self.cli.plan("update", "-f", self.file)) == {}
         return {k: v for k, v in shown.items() if " > " in k}
+
+
+@contextmanager
+def told(folder, kubectl, names=("cp1", "w1"), kind=Story):
+    """A Story over new hosts; its manifest is written, nothing else done."""
+    with LabHosts(list(names)) as lab:
+        s = kind(lab, Cli(folder / "state", home=folder), kubectl, folder)
+        s.write()
+        yield s
 
 
 def paths_of(plan, task):
