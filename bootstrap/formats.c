@@ -16,14 +16,8 @@ static int parse_yaml(const char *text, size_t len, const char *what, json_t **r
 	return r;
 }
 
-/* Nothing in it changed, but what lies beside it: who cannot read that is to stop here. */
-static int identity_to_2(json_t *identity, const char *owner, struct kc_err *err)
-{
-	return 0;
-}
-
-/* From now on with its marks. */
-static int spec_to_2(json_t *spec, const char *owner, struct kc_err *err)
+/* Nothing in it changed but the number: who cannot read what lies beside it is to stop here. */
+static int marked_2(json_t *content, const char *owner, struct kc_err *err)
 {
 	return 0;
 }
@@ -33,18 +27,17 @@ static int secret_to_2(json_t *secret, const char *owner, struct kc_err *err)
 	return json_object_set_new(secret, "version", json_integer(1));
 }
 
-static kc_format_step *const identity_steps[] = { identity_to_2 };
-static kc_format_step *const spec_steps[] = { spec_to_2 };
+static kc_format_step *const marked_steps[] = { marked_2 };
 static kc_format_step *const secret_steps[] = { secret_to_2 };
 
 const struct kc_format kc_identity_format = { .name = "cluster",
 					      .current = 2,
-					      .steps = identity_steps };
+					      .steps = marked_steps };
 const struct kc_format kc_secret_format = { .name = "secret", .current = 2, .steps = secret_steps };
 const struct kc_format kc_spec_format = {
 	.name = "manifest",
 	.current = 2,
-	.steps = spec_steps,
+	.steps = marked_steps,
 	.unmarked = true,
 	.parse = parse_yaml,
 	.print = kc_yaml_text,

@@ -104,27 +104,20 @@ static int make_envelope(struct kc_hosts *h, const struct kc_task *task, json_t 
 	return 0;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* [{"secret", "version"}] of those that are made, by name. */
 static json_t *versions_of(const json_t *secrets)
 {
-	_cleanup_free_ const char **names = xcalloc(json_object_size(secrets) + 1, sizeof(*names));
-	json_t *out = json_array(), *v;
-	const char *name;
-	size_t n = 0;
+	size_t n;
+	_cleanup_free_ const char **names = kc_json_keys(secrets, &n);
+	json_t *out = json_array();
 
-	json_object_foreach((json_t *)secrets, name, v)
-		if (json_is_object(v))
-			names[n++] = name;
-	qsort(names, n, sizeof(*names), by_name);
 	for (size_t i = 0; i < n; i++) {
-		v = json_object_get(secrets, names[i]);
-		json_array_append_new(out, kc_pack("{s:s, s:O}", "secret", names[i], "version",
-						   json_object_get(v, "version")));
+		const json_t *v = json_object_get(secrets, names[i]);
+
+		if (json_is_object(v))
+			json_array_append_new(out,
+					      kc_pack("{s:s, s:O}", "secret", names[i], "version",
+						      json_object_get(v, "version")));
 	}
 	return out;
 }

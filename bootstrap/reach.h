@@ -1,8 +1,6 @@
 /*
  * Preflight between hosts: can every pair talk on the ports that a cluster needs?
- *
- *	plan -> who is new -> what each agent probes -> agents, all at once -> one error, a line
- *each
+ * The plan tells who is new; all agents probe at once; what fails is one error of a line each.
  *
  * Only pairs with a host that is new to the cluster are looked at, so a plan without one asks
  * nobody. Hosts without a session of this run (their machines come later) are left out.

@@ -154,28 +154,17 @@ static int list_files(const json_t *image, const char *dir, json_t *files, struc
 	return r < 0 ? r : add_applets(image, files, err);
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 static int add_sorted(struct kc_tar *t, const json_t *files, struct kc_err *err)
 {
-	size_t n = json_object_size(files), i = 0;
-	_cleanup_free_ const char **names = xcalloc(n + 1, sizeof(*names));
-	const char *key;
-	const json_t *v;
+	size_t n;
+	_cleanup_free_ const char **names = kc_json_keys(files, &n);
 	int r = 0;
 
-	json_object_foreach((json_t *)files, key, v)
-		names[i++] = key;
-	qsort(names, n, sizeof(*names), by_name);
-	for (i = 0; r == 0 && i < n; i++) {
-		const char *src, *link;
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		const json_t *v = json_object_get(files, names[i]);
+		const char *src = kc_json_get_str(v, "src", NULL);
+		const char *link = kc_json_get_str(v, "link", NULL);
 
-		v = json_object_get(files, names[i]);
-		src = kc_json_get_str(v, "src", NULL);
-		link = kc_json_get_str(v, "link", NULL);
 		if (link)
 			r = kc_tar_add_link(t, names[i], link, err);
 		else

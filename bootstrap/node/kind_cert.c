@@ -18,11 +18,6 @@
 
 #define PEM_MAX (1u << 20)
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Sorted, each once, addresses in canonical text: comparable with what a certificate says. */
 static json_t *names_of(const json_t *list)
 {
@@ -40,7 +35,7 @@ static json_t *names_of(const json_t *list)
 		else if (s)
 			strcpy(names[i], s);
 	}
-	qsort(names, n, sizeof(*names), by_text);
+	kc_sort_text((const char **)names, n);
 	for (i = 0; i < n; i++)
 		if (i == 0 || !streq(names[i], names[i - 1]))
 			json_array_append_new(sorted, json_string(names[i]));

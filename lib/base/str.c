@@ -147,3 +147,14 @@ bool kc_parse_duration(const char *s, long *ret_ms)
 		}
 	return false;
 }
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+void kc_sort_text(const char **v, size_t n)
+{
+	if (n)
+		qsort(v, n, sizeof(*v), by_text);
+}

@@ -27,6 +27,9 @@ bool kc_parse_long(const char *s, long min, long max, long *ret);
 /* The candidate nearest to word (edit distance <= a third of its length), or NULL. */
 const char *kc_nearest(const char *word, const char *const *candidates, size_t n);
 
+/* Sort n strings bytewise, in place. */
+void kc_sort_text(const char **v, size_t n);
+
 /* Lower-case hex; out holds 2 * len + 1 bytes. */
 void kc_hex(const unsigned char *data, size_t len, char *out);
 

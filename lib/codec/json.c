@@ -141,3 +141,35 @@ bool kc_json_has_str(const json_t *array, const char *s)
 			return true;
 	return false;
 }
+
+const char **kc_json_keys(const json_t *o, size_t *ret_n)
+{
+	const char **keys = xcalloc(json_object_size(o) + 1, sizeof(*keys)), *key;
+	size_t n = 0;
+	json_t *v;
+
+	json_object_foreach((json_t *)o, key, v)
+		keys[n++] = key;
+	kc_sort_text(keys, n);
+	*ret_n = n;
+	return keys;
+}
+
+static int by_string(const void *a, const void *b)
+{
+	return strcmp(json_string_value(*(json_t *const *)a),
+		      json_string_value(*(json_t *const *)b));
+}
+
+void kc_json_sort(json_t *array)
+{
+	size_t n = json_array_size(array);
+	_cleanup_free_ json_t **items = xcalloc(n + 1, sizeof(*items));
+
+	for (size_t i = 0; i < n; i++)
+		items[i] = json_incref(json_array_get(array, i));
+	if (n)
+		qsort(items, n, sizeof(*items), by_string);
+	for (size_t i = 0; i < n; i++)
+		json_array_set_new(array, i, items[i]);
+}

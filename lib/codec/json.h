@@ -37,6 +37,10 @@ json_t *kc_json_at(const json_t *o, const char *path);
 json_t *kc_json_copy_or(const json_t *o, const char *key, json_t *fallback);
 /* json_pack that aborts instead of returning NULL: for values the program itself makes. */
 json_t *kc_pack(const char *fmt, ...);
+/* The keys of an object, sorted bytewise: names borrowed, the array (freed by free()) owned. */
+const char **kc_json_keys(const json_t *o, size_t *ret_n);
+/* Sort an array of strings bytewise, in place. */
+void kc_json_sort(json_t *array);
 bool kc_json_has_str(const json_t *array, const char *s);
 
 #endif

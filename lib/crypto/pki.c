@@ -322,25 +322,6 @@ static time_t time_of(const ASN1_TIME *t)
 	return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
 }
 
-static int compare_strings(const void *a, const void *b)
-{
-	return strcmp(json_string_value(*(json_t *const *)a),
-		      json_string_value(*(json_t *const *)b));
-}
-
-/* Sort an array of strings in place, so that two certificates compare as sets. */
-static void sort_strings(json_t *array)
-{
-	size_t n = json_array_size(array);
-	_cleanup_free_ json_t **items = xcalloc(n, sizeof(*items));
-
-	for (size_t i = 0; i < n; i++)
-		items[i] = json_incref(json_array_get(array, i));
-	qsort(items, n, sizeof(*items), compare_strings);
-	for (size_t i = 0; i < n; i++)
-		json_array_set_new(array, i, items[i]);
-}
-
 static void read_orgs(X509_NAME *name, struct kc_cert_info *info)
 {
 	info->orgs = json_array();
@@ -351,7 +332,7 @@ static void read_orgs(X509_NAME *name, struct kc_cert_info *info)
 				      json_stringn((const char *)ASN1_STRING_get0_data(s),
 						   (size_t)ASN1_STRING_length(s)));
 	}
-	sort_strings(info->orgs);
+	kc_json_sort(info->orgs);
 }
 
 static json_t *san_text(const GENERAL_NAME *gn)
@@ -385,7 +366,7 @@ static void read_sans(X509 *cert, struct kc_cert_info *info)
 			json_array_append_new(info->sans, san);
 	}
 	GENERAL_NAMES_free(names);
-	sort_strings(info->sans);
+	kc_json_sort(info->sans);
 }
 
 static void hex_of(const ASN1_OCTET_STRING *s, char out[65])

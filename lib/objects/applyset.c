@@ -45,11 +45,6 @@ static json_t *identity(void)
 		       "metadata", "name", NAME, "namespace", NAMESPACE);
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The list, sorted, with commas: the form that the annotation has. */
 static char *joined(const json_t *list)
 {
@@ -60,7 +55,7 @@ static char *joined(const json_t *list)
 
 	json_array_foreach((json_t *)list, i, v)
 		words[i] = json_is_string(v) ? json_string_value(v) : "";
-	qsort(words, n, sizeof(*words), by_text);
+	kc_sort_text(words, n);
 	for (i = 0; i < n; i++)
 		kc_buf_printf(&b, "%s%s", i ? "," : "", words[i]);
 	return xstrdup(kc_buf_get(&b));

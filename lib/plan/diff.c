@@ -83,11 +83,6 @@ static void change(struct diffing *f, const char *path, const json_t *from, cons
 		f->replace = true;
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static char **texts_of(const json_t *list, size_t *ret_n)
 {
 	char **t = xcalloc(json_array_size(list) + 1, sizeof(*t));
@@ -96,7 +91,7 @@ static char **texts_of(const json_t *list, size_t *ret_n)
 
 	json_array_foreach((json_t *)list, i, v)
 		t[n++] = kc_json_text(v);
-	qsort(t, n, sizeof(*t), by_text);
+	kc_sort_text((const char **)t, n);
 	*ret_n = 0;
 	for (i = 0; i < n; i++) {
 		if (*ret_n && streq(t[*ret_n - 1], t[i]))
@@ -134,11 +129,6 @@ static bool same_scalar(const json_t *a, const json_t *b)
 static void walk(struct diffing *f, const char *path, const json_t *want, const json_t *actual,
 		 const json_t *old);
 
-static int by_key(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* The keys of want and, behind them, those of old that want lacks: sorted, so that plans are. */
 static const char **keys_of(const json_t *want, const json_t *old, size_t *ret_n)
 {
@@ -153,7 +143,7 @@ static const char **keys_of(const json_t *want, const json_t *old, size_t *ret_n
 	json_object_foreach((json_t *)old, key, v)
 		if (!json_object_get(want, key))
 			keys[n++] = key;
-	qsort(keys, n, sizeof(*keys), by_key);
+	kc_sort_text(keys, n);
 	*ret_n = n;
 	return keys;
 }

@@ -413,26 +413,15 @@ static int sort(struct kc_plan *p, struct kc_err *err)
 	return 0;
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* In the order of their ids: the record's own order depends on who was done first. */
 static int add_all_gone(const struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
 {
-	_cleanup_free_ const char **ids = xcalloc(json_object_size(p->record), sizeof(*ids));
-	const char *id;
-	size_t n = 0;
-	json_t *v;
+	size_t n;
+	_cleanup_free_ const char **ids = kc_json_keys(p->record, &n);
 
-	json_object_foreach(p->record, id, v)
-		if (!json_object_get(p->index, id))
-			ids[n++] = id;
-	if (n)
-		qsort(ids, n, sizeof(*ids), by_text);
 	for (size_t i = 0; i < n; i++)
-		if (add_gone(e, p, ids[i], json_object_get(p->record, ids[i]), err) < 0)
+		if (!json_object_get(p->index, ids[i]) &&
+		    add_gone(e, p, ids[i], json_object_get(p->record, ids[i]), err) < 0)
 			return KC_EINVAL;
 	return 0;
 }

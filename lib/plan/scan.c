@@ -92,22 +92,12 @@ static void scanning_done(struct scanning *s)
 	kc_caller_done(&s->caller);
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
 /* In the order of their ids: a plan's hash must not depend on the provider's mood. */
 static void add_found(const struct listing *l, json_t *out)
 {
-	_cleanup_free_ const char **ids = xcalloc(json_object_size(l->by_id) + 1, sizeof(*ids));
-	const char *id;
-	size_t n = 0;
-	json_t *v;
+	size_t n;
+	_cleanup_free_ const char **ids = kc_json_keys(l->by_id, &n);
 
-	json_object_foreach(l->by_id, id, v)
-		ids[n++] = id;
-	qsort(ids, n, sizeof(*ids), by_text);
 	for (size_t i = 0; i < n; i++) {
 		json_t *found = json_object_get(l->by_id, ids[i]);
 

@@ -159,11 +159,6 @@ static void put_value(struct kc_buf *out, const json_t *v)
 	kc_buf_printf(out, "… (%zu bytes)", strlen(s));
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 static char **split(char *s, size_t *ret_n)
 {
 	char **v = xcalloc(lines_of(s) + 2, sizeof(*v)), *save = NULL;
@@ -171,7 +166,7 @@ static char **split(char *s, size_t *ret_n)
 
 	for (char *l = strtok_r(s, "\n", &save); l; l = strtok_r(NULL, "\n", &save))
 		v[n++] = l;
-	qsort(v, n, sizeof(*v), by_text);
+	kc_sort_text((const char **)v, n);
 	*ret_n = n;
 	return v;
 }

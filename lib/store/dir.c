@@ -20,6 +20,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
+#include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
 #include "lib/store/type.h"
 
@@ -297,33 +298,19 @@ static int walk(const struct kc_store *s, const char *dir, const char *prefix, j
 	return r;
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(json_string_value(*(json_t *const *)a),
-		      json_string_value(*(json_t *const *)b));
-}
-
 static int dir_list(struct kc_store *s, const char *prefix, json_t **ret_keys, struct kc_err *err)
 {
-	json_auto_t *keys = json_array(), *sorted = json_array();
-	_cleanup_free_ json_t **v = NULL;
+	json_auto_t *keys = json_array();
 	_cleanup_free_ char *start = xstrdup(prefix);
 	char *slash = strrchr(start, '/');
-	size_t n;
 	int r;
 
 	*(slash ? slash : start) = '\0';
 	r = walk(s, start, prefix, keys, err);
 	if (r < 0)
 		return r;
-	n = json_array_size(keys);
-	v = xcalloc(n, sizeof(*v));
-	for (size_t i = 0; i < n; i++)
-		v[i] = json_array_get(keys, i);
-	qsort(v, n, sizeof(*v), by_text);
-	for (size_t i = 0; i < n; i++)
-		json_array_append(sorted, v[i]);
-	*ret_keys = TAKE(sorted);
+	kc_json_sort(keys);
+	*ret_keys = TAKE(keys);
 	return 0;
 }
 

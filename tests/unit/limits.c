@@ -104,16 +104,6 @@ static void test_providers_have_their_rows(void **x)
 	kc_cloud_local.close(&p);
 }
 
-static int setup(void **x)
-{
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int teardown(void **x)
-{
-	return kc_rm_rf(root, NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,5 +112,5 @@ int main(void)
 		cmocka_unit_test(test_providers_have_their_rows),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, root_new, root_gone);
 }

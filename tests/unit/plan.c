@@ -532,16 +532,6 @@ static void test_golden(void **x)
 	golden("delete");
 }
 
-static int setup(void **x)
-{
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int teardown(void **x)
-{
-	return kc_rm_rf(root, NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,5 +561,5 @@ int main(void)
 		cmocka_unit_test(test_golden),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, root_new, root_gone);
 }

@@ -107,16 +107,6 @@ static void test_malformed_list(void **x)
 	world_free(w);
 }
 
-static int setup(void **x)
-{
-	return mkdtemp(root) ? 0 : -1;
-}
-
-static int teardown(void **x)
-{
-	return kc_rm_rf(root, NULL);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,5 +115,5 @@ int main(void)
 		cmocka_unit_test(test_malformed_list),
 	};
 
-	return cmocka_run_group_tests(tests, setup, teardown);
+	return cmocka_run_group_tests(tests, root_new, root_gone);
 }

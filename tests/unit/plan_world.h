@@ -5,6 +5,16 @@
 
 static char root[] = "/tmp/kc-plan-XXXXXX";
 
+static inline int root_new(void **x)
+{
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static inline int root_gone(void **x)
+{
+	return kc_rm_rf(root, NULL);
+}
+
 /* One world: a toy cloud, a store, and an engine over them. */
 struct world {
 	struct toy toy;

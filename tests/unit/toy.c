@@ -482,11 +482,6 @@ struct kc_provider toy_marking_provider(struct toy *t)
 	return (struct kc_provider){ .name = "toy", .kinds = kinds, .ctx = t };
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 char *toy_portrait(const char *path)
 {
 	json_auto_t *cloud = toy_load(path);
@@ -508,7 +503,7 @@ char *toy_portrait(const char *path)
 		json_object_set(attrs, "task", json_object_get(o, "task"));
 		lines[n++] = kc_json_text(attrs);
 	}
-	qsort(lines, n, sizeof(*lines), by_text);
+	kc_sort_text((const char **)lines, n);
 	for (size_t i = 0; i < n; i++) {
 		char *next = xasprintf("%s%s\n", out, lines[i]);
 
