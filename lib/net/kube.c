@@ -6,7 +6,8 @@
 #include "lib/codec/json.h"
 #include "lib/net/kube_impl.h"
 
-enum { PAGE = 250 };
+/* GET_MS: an API server whose etcd is away lets every request hang for a minute. */
+enum { PAGE = 250, GET_MS = 10000 };
 
 void kc_kube_conf_done(struct kc_kube_conf *c)
 {
@@ -108,7 +109,10 @@ static int call(struct kc_kube *k, const char *method, const char *path, const c
 	_cleanup_free_ char *url = xasprintf("%s%s", k->server, path), *text = NULL, *ctype = NULL;
 	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
 	const char *headers[4] = { "Accept: application/json" };
-	struct kc_http_req req = { .method = method, .url = url, .headers = headers };
+	struct kc_http_req req = { .method = method,
+				   .url = url,
+				   .headers = headers,
+				   .timeout_ms = streq(method, "GET") ? GET_MS : 0 };
 	int n = 1, r;
 
 	if (body) {
@@ -123,6 +127,9 @@ static int call(struct kc_kube *k, const char *method, const char *path, const c
 	r = kc_http_do(k->http, &req, &reply, err);
 	if (text) /* it may be a Secret */
 		kc_wipe(text, req.body_len);
+	if (r == KC_ETIMEOUT && !streq(method, "POST")) /* asked again it does the same */
+		r = kc_fail(err, KC_EAGAIN, "no answer within %ld s",
+			    streq(method, "GET") ? GET_MS / 1000L : 30L);
 	if (r < 0)
 		return kc_wrap(err, "the Kubernetes API");
 	if (reply.status < 200 || reply.status > 299)

@@ -9,7 +9,8 @@
  * Thread-safe. Results through ret are owned. A Status reply becomes one line
  * and a code: 404 KC_ENOTFOUND, 409 KC_ECONFLICT, 401 and 403 KC_EAUTH, 400
  * and 422 KC_EINVAL, 429 and 5xx KC_EAGAIN; an API that cannot be reached is
- * KC_EAGAIN, too. A reply that is not JSON of the right shape is KC_EFAIL.
+ * KC_EAGAIN, too, and so is one that is silent (10 s for a GET) except to a
+ * create. A reply that is not JSON of the right shape is KC_EFAIL.
  */
 #ifndef KC_NET_KUBE_H
 #define KC_NET_KUBE_H

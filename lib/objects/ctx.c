@@ -5,7 +5,8 @@
 #include "lib/codec/json.h"
 #include "lib/objects/impl.h"
 
-enum { TRIES = 6 };
+/* HUNG_MS: a request that took so long and failed; SILENT_MS: how long nobody asks after one. */
+enum { TRIES = 6, HUNG_MS = 5000, SILENT_MS = 10000 };
 
 struct kc_kube_ctx {
 	kc_kube_conf_fn *conf;
@@ -14,6 +15,7 @@ struct kc_kube_ctx {
 	pthread_mutex_t lock;
 	struct kc_kube *kube; /* made once, then kept: borrowed by all threads */
 	bool answered, expected;
+	int64_t silent_until;
 };
 
 struct kc_kube_ctx *kc_kube_ctx_new(kc_kube_conf_fn *conf, void *cookie)
@@ -91,6 +93,43 @@ static bool means_absent(struct kc_kube_ctx *c, const struct kc_task *task, int 
 	return (r == KC_EAGAIN || r == KC_ETIMEOUT) && silent && !task->known;
 }
 
+/*
+ * Dozens of objects would each wait in vain where one has. A plan ends with it, since somebody
+ * looks at it; what changes things comes again later.
+ */
+static int if_silent(struct kc_kube_ctx *c, struct kc_err *err)
+{
+	int64_t until;
+	bool expected;
+
+	pthread_mutex_lock(&c->lock);
+	until = c->silent_until;
+	expected = c->expected;
+	pthread_mutex_unlock(&c->lock);
+	if (kc_now_ms() >= until)
+		return 0;
+	return kc_fail(err, expected ? KC_EAGAIN : KC_ETIMEOUT,
+		       "the Kubernetes API does not answer; is etcd up?");
+}
+
+static int get(struct kc_kube_ctx *c, struct kc_kube *k, const char *path, json_t **ret,
+	       struct kc_err *err)
+{
+	int64_t start = kc_now_ms(), now;
+	int r = if_silent(c, err);
+
+	if (r < 0)
+		return r;
+	r = kc_kube_get(k, path, ret, err);
+	now = kc_now_ms();
+	if (r == KC_EAGAIN && now - start >= HUNG_MS) {
+		pthread_mutex_lock(&c->lock);
+		c->silent_until = now + SILENT_MS;
+		pthread_mutex_unlock(&c->lock);
+	}
+	return r;
+}
+
 int kube_find(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *identity,
 	      json_t **ret, struct kc_err *err)
 {
@@ -103,7 +142,7 @@ int kube_find(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *i
 	if (r == 0)
 		r = kc_kube_object_path(k, identity, &path, err);
 	if (r == 0)
-		r = kc_kube_get(k, path, &live, err);
+		r = get(c, k, path, &live, err);
 	if (r == 0 || r == KC_ENOTFOUND)
 		answered(c);
 	if (r == KC_ENOTFOUND) /* the object, or its kind: a CRD that comes later */

@@ -441,6 +441,8 @@ def test_a_lost_etcd_is_never_started_as_new(story):
     finally:
         host.enter("sh", "-c", f"mv {kept}/* {data} && rmdir {kept}")
         host.enter("systemctl", "start", "etcd")
+        # Its client pauses for up to two minutes after so many failures.
+        host.enter("systemctl", "restart", "kube-apiserver")
     wait_for("the API", lambda: story.ready_nodes() == {"cp1", "w1"}, 60)
     assert pending(story.cli.plan("update", "story")) == {}
 

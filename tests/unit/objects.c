@@ -1,5 +1,6 @@
 /* The kinds of lib/objects, and net-kube below them, against a real API server. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -545,6 +546,33 @@ static void test_client(void **state)
 	assert_null(strstr(err.msg, "nonsense"));
 }
 
+/* An API server that hangs is waited for once, not once an object. */
+static void test_silent(void **state)
+{
+	json_auto_t *cm = want_of("ConfigMap"), *actual = NULL;
+	_cleanup_kube_ctx_ struct kc_kube_ctx *mine = kc_kube_ctx_new(conf, NULL);
+	struct kc_task t = task(cm, NULL);
+	struct kc_err err = { 0 };
+	int64_t start;
+	int r;
+
+	must(kc_kube_object.find(mine, &t, &actual, &err), &err);
+	json_decref(TAKE(actual));
+	assert_int_equal(kill(lab.etcd, SIGSTOP), 0);
+	r = kc_kube_object.find(mine, &t, &actual, &err);
+	start = kc_now_ms();
+	assert_int_equal(r, KC_EAGAIN);
+	assert_non_null(strstr(err.msg, "the Kubernetes API: no answer within 10 s"));
+	r = kc_kube_object.find(mine, &t, &actual, &err);
+	assert_int_equal(kill(lab.etcd, SIGCONT), 0);
+	assert_int_equal(r, KC_ETIMEOUT);
+	assert_non_null(strstr(err.msg, "does not answer"));
+	assert_true(kc_now_ms() - start < 5000);
+	assert_null(actual);
+	kc_kube_ctx_expect(mine); /* from here on it is asked again later */
+	assert_int_equal(kc_kube_object.find(mine, &t, &actual, &err), KC_EAGAIN);
+}
+
 /* Once it has answered, an API that is away is an error, not absence. Last: it stops the API. */
 static void test_away(void **state)
 {
@@ -568,7 +596,7 @@ int main(void)
 		cmocka_unit_test(test_remove),	    cmocka_unit_test(test_applyset),
 		cmocka_unit_test(test_node),	    cmocka_unit_test(test_pod_blocks),
 		cmocka_unit_test(test_node_remove), cmocka_unit_test(test_client),
-		cmocka_unit_test(test_away),
+		cmocka_unit_test(test_silent),	    cmocka_unit_test(test_away),
 	};
 
 	if (!getenv("KC_BUNDLE_BIN")) {
