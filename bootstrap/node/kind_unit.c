@@ -59,7 +59,7 @@ static char *value_of(const char *text, size_t len, const char *key)
 
 struct status {
 	char *active, *sub, *result, *env;
-	long pid;
+	long pid, job; /* 0: none */
 };
 
 static void status_done(struct status *s)
@@ -73,10 +73,10 @@ static void status_done(struct status *s)
 
 static int status_get(const char *name, struct status *ret, struct kc_err *err)
 {
-	_cleanup_free_ char *out = NULL, *pid = NULL;
+	_cleanup_free_ char *out = NULL, *pid = NULL, *job = NULL;
 	size_t len;
 	int r = kc_runl(&out, err, "systemctl", "show", "-p",
-			"ActiveState,SubState,Result,MainPID,Environment", name, NULL);
+			"ActiveState,SubState,Result,MainPID,Job,Environment", name, NULL);
 
 	if (r < 0)
 		return r;
@@ -91,6 +91,9 @@ static int status_get(const char *name, struct status *ret, struct kc_err *err)
 		return kc_fail(err, KC_EFAIL, "systemctl show %s: no ActiveState", name);
 	if (!pid || !kc_parse_long(pid, 1, 0x7fffffff, &ret->pid))
 		ret->pid = 0;
+	job = value_of(out, len, "Job=");
+	if (!job || !kc_parse_long(job, 1, 0x7fffffff, &ret->job))
+		ret->job = 0;
 	return 0;
 }
 
@@ -385,7 +388,8 @@ static int look(const char *name, const json_t *probe, const char *hash, struct 
 
 	if (r < 0)
 		return r;
-	if (streq(s.active, "failed"))
+	/* With a job queued it has only just been killed, for not stopping in time. */
+	if (streq(s.active, "failed") && !s.job)
 		return unit_failed(name, &s, err);
 	if (!streq(s.active, "active"))
 		return kc_fail(err, KC_EAGAIN, "%s is %s (%s)", name, s.active, s.sub);

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 from lab.cli import assert_refused, pending
-from lab.snapshot import assert_back
+from lab.snapshot import assert_back, snapshot
 from lab.story import told
 
 RULE = "rule inet labtest input ip saddr %s.1 tcp dport { 22, 6443 } drop"
@@ -20,6 +20,7 @@ def story(tmp_path_factory, kubectl, built):
             lab[name].enter("nft", "add", "table", "inet", "labtest")
             lab[name].enter("nft", "add", "chain", "inet", "labtest", "input", CHAIN)
             lab[name].enter("nft", "add", *(RULE % lab.net).split())
+        s.before = {h.name: snapshot(h) for h in lab}
         for h in s.hosts:
             h["ssh"]["bastion"] = f"root@{lab['jump'].address}"
         known = folder / ".ssh" / "known_hosts"

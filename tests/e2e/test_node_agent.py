@@ -439,6 +439,22 @@ def test_the_whole_life_of_a_host(site):
     assert_same(host.before, snapshot(host))
 
 
+def test_a_service_that_does_not_stop(site):
+    """What systemd has to kill has failed for it, and is about to start again all the same."""
+    slow = "[Service]\nType=oneshot\nExecStart=sleep 2\n"
+    site.host.put("/etc/systemd/system/slow.service", slow)
+    want = site.envelope["spec"]["tasks"][-1]["want"]
+    want["content"] = UNIT.replace("Type=exec", "Type=exec\nKillSignal=SIGCONT\nTimeoutStopSec=1")
+    site.apply()
+    want["content"] = want["content"].replace(
+        "test service", "changed\nWants=slow.service\nAfter=slow.service"
+    )
+    site.apply()
+    assert site.agent.pending(site.envelope) == {}
+    log = site.host.ssh("journalctl -q -u kctest -o cat").stdout
+    assert "Failed with result 'timeout'" in log
+
+
 def test_who_may_work_here(site):
     agent, envelope = site.agent, site.envelope
     site.apply()
