@@ -65,6 +65,6 @@ void add_component(struct spec *s, const json_t *component);
 void extra_flags(json_t *flags, const json_t *args);
 
 void control_plane(struct spec *s); /* nodespec_control_plane.c */
-void every_node(struct spec *s);    /* nodespec_node.c */
+void every_node(struct spec *s);    /* nodespec_common.c */
 
 #endif

@@ -153,18 +153,6 @@ static void blob_normalize(json_t *want, json_t *actual)
 	kc_node_owned(want, actual);
 }
 
-bool kc_node_blob_needed(struct kc_node_host *h, const char *kind, const json_t *want)
-{
-	struct kc_task t = { .id = kind, .want = want };
-	const struct kc_kind *k = streq(kind, "image") ? &kc_node_image : &kc_node_blob;
-	json_auto_t *actual = NULL;
-	const char *key = streq(kind, "image") ? "digest" : "sha256";
-
-	if (k->find(h, &t, &actual, NULL) < 0 || !actual)
-		return true;
-	return !json_equal(json_object_get(want, key), json_object_get(actual, key));
-}
-
 const struct kc_kind kc_node_blob = {
 	.name = "blob",
 	.immutable = (const char *const[]){ "path", NULL },

@@ -60,9 +60,6 @@ json_t *kc_node_images_parse(char *text);
 /* Did we write this unit file? */
 bool kc_node_unit_is_ours(const char *path);
 
-/* Does this want need the blob file named by want.blob (what is there is not right)? */
-bool kc_node_blob_needed(struct kc_node_host *h, const char *kind, const json_t *want);
-
 /* cert: the CSR of a resolved want if it needs issuing, else NULL. Makes the key. */
 int kc_node_cert_csr(struct kc_node_host *h, const char *id, const json_t *want, char **ret_csr,
 		     struct kc_err *err);
