@@ -10,6 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
@@ -53,14 +57,28 @@ static void close_pipes(int p[PIPES][2])
 	}
 }
 
+#ifdef __linux__
+/* The thread that waits for us is gone only if its whole process is: by a kill -9. */
+static void end_with(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent)
+		_exit(127);
+}
+#else
+static void end_with(pid_t parent)
+{
+}
+#endif
+
 /* In the child: wire the streams, then exec. On failure errno goes through the EXEC pipe. */
-static void child(const struct kc_run *run, int p[PIPES][2])
+static void child(const struct kc_run *run, int p[PIPES][2], pid_t parent)
 {
 	int in = run->input ? p[IN][0] : open("/dev/null", O_RDONLY), out = p[OUT][1],
 	    errfd = run->merge ? p[OUT][1] : p[ERR][1], e;
 	sigset_t none;
 
 	setpgid(0, 0);
+	end_with(parent);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
@@ -199,6 +217,7 @@ static int judge(const struct kc_run *run, int status, struct kc_buf *errs, stru
 
 static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, struct kc_err *err)
 {
+	pid_t parent = getpid();
 	int failed = 0;
 
 	for (int i = 0; i < PIPES; i++)
@@ -210,7 +229,7 @@ static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, stru
 	if (*ret_pid < 0)
 		return kc_fail_errno(err, errno, "fork");
 	if (*ret_pid == 0)
-		child(run, p);
+		child(run, p, parent);
 	replace_child(0, *ret_pid);
 	kc_closep(&p[IN][0]);
 	kc_closep(&p[OUT][1]);

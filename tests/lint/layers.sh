@@ -57,9 +57,11 @@ function bad(what) {
 			break
 		}
 	}
-	if (q[2] ~ linux && FILENAME !~ /^(bootstrap\/node|clouds\/local)\//)
-		bad("<" q[2] "> is Linux-only: only bootstrap/node and clouds/local may use it")
+	if (q[2] ~ linux && !guarded && FILENAME !~ /^(bootstrap\/node|clouds\/local)\//)
+		bad("<" q[2] "> is Linux-only: only bootstrap/node and clouds/local may use it, others behind #ifdef __linux__")
 }
+FNR == 1 || /^#[ \t]*(else|elif|endif)/ { guarded = 0 }
+/^#[ \t]*ifdef __linux__/ { guarded = 1 }
 /(streq|strsame|strn?cmp|strcasecmp|kc_startswith)\(.*"(aws|gcp|azure|onprem|local|ec2|route53|clouddns)"/ {
 	if (FILENAME !~ /^(clouds|dns)\//)
 		bad("a provider is tested by name: put the difference into its vtable or its data")

@@ -133,6 +133,26 @@ static void test_kill_all(void **state)
 	assert_gone();
 }
 
+/* After a kill -9 of ours nobody works on. */
+static void test_killed(void **state)
+{
+	const char *argv[] = { "sh", "-c", "echo $$ > new; mv new started; exec sleep 1000", NULL };
+	struct kc_run run = { .argv = argv, .dir = home };
+	_cleanup_free_ char *started = xasprintf("%s/started", home);
+	pid_t pid;
+
+	unlink(started);
+	pid = fork();
+	if (pid == 0) {
+		kc_run(&run, NULL, NULL);
+		_exit(1);
+	}
+	wait_for_child();
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_gone();
+}
+
 static int setup(void **state)
 {
 	return mkdtemp(home) ? 0 : -1;
@@ -150,6 +170,7 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_kill_all),
+		cmocka_unit_test(test_killed),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
