@@ -113,10 +113,14 @@ int kc_key_id(const char *key_pem, char out[65], struct kc_err *err)
 	return 0;
 }
 
+/*
+ * As it is: checked, a CN may have 64 characters (RFC 5280, upper bounds), but Kubernetes puts a
+ * node's whole name behind "system:node:" there, and nobody who reads it minds.
+ */
 static bool name_add(X509_NAME *name, const char *field, const char *value)
 {
-	return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, (const unsigned char *)value,
-					  -1, -1, 0) == 1;
+	return X509_NAME_add_entry_by_txt(name, field, V_ASN1_UTF8STRING,
+					  (const unsigned char *)value, -1, -1, 0) == 1;
 }
 
 static X509_NAME *name_of(const char *cn, const char *const *orgs)
@@ -322,6 +326,21 @@ static time_t time_of(const ASN1_TIME *t)
 	return ASN1_TIME_to_tm(t, &tm) == 1 ? timegm(&tm) : 0;
 }
 
+/* The first CN; "" if there is none. Owned. */
+static char *common_name(X509_NAME *name)
+{
+	int at = X509_NAME_get_index_by_NID(name, NID_commonName, -1), len;
+	unsigned char *text = NULL;
+	char *cn;
+
+	if (at < 0)
+		return xstrdup("");
+	len = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at)));
+	cn = xstrndup(len > 0 ? (char *)text : "", len > 0 ? (size_t)len : 0);
+	OPENSSL_free(text);
+	return cn;
+}
+
 static void read_orgs(X509_NAME *name, struct kc_cert_info *info)
 {
 	info->orgs = json_array();
@@ -384,15 +403,13 @@ int kc_cert_read(const char *pem, struct kc_cert_info *ret, struct kc_err *err)
 	struct kc_cert_info info = { 0 };
 	X509_NAME *name;
 	uint32_t eku;
-	char cn[256] = "";
 
 	if (!cert) {
 		ERR_clear_error();
 		return kc_fail(err, KC_EINVAL, "not a PEM certificate");
 	}
 	name = X509_get_subject_name(cert);
-	X509_NAME_get_text_by_NID(name, NID_commonName, cn, sizeof(cn));
-	info.cn = xstrdup(cn);
+	info.cn = common_name(name);
 	read_orgs(name, &info);
 	read_sans(cert, &info);
 	info.not_before = time_of(X509_get0_notBefore(cert));

@@ -157,6 +157,24 @@ static void altered_request_is_refused(void **state)
 	assert_null(cert);
 }
 
+/* A node's name behind "system:node:" is longer than a common name should be. */
+static void long_names_stay_whole(void **state)
+{
+	struct ca *ca = *state;
+	struct kc_cert_spec s = spec;
+	_cleanup_free_ char *cn = xasprintf("system:node:%0253d", 0), *cert = NULL;
+	_cleanup_wiped_ char *key = NULL;
+	_cleanup_cert_info_ struct kc_cert_info info = { 0 };
+	struct kc_err err = { 0 };
+
+	s.cn = cn; /* names of nodes are labels; Kubernetes' own may be longer */
+	if (kc_cert_new(ca->cert, ca->key, &s, &cert, &key, &err) < 0 ||
+	    kc_cert_read(cert, &info, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_string_equal(info.cn, cn);
+	assert_int_equal(kc_cert_verify(cert, ca->cert, time(NULL), &err), 0);
+}
+
 static void openssl_agrees(void **state)
 {
 	struct ca *ca = *state;
@@ -193,6 +211,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(leaf_never_outlives_its_ca, make_ca, free_ca),
 		cmocka_unit_test_setup_teardown(foreign_ca_does_not_verify, make_ca, free_ca),
 		cmocka_unit_test_setup_teardown(altered_request_is_refused, make_ca, free_ca),
+		cmocka_unit_test_setup_teardown(long_names_stay_whole, make_ca, free_ca),
 		cmocka_unit_test_setup_teardown(openssl_agrees, make_ca, free_ca),
 	};
 
