@@ -18,6 +18,14 @@ static void take_line(struct kc_agent_lines *l, const char *text, size_t len)
 	json_auto_t *v = NULL;
 	const char *error;
 
+	if (l->mark) {
+		size_t n = strlen(l->mark);
+
+		/* At the end of a line: what came before may have ended without one. */
+		if (len >= n && memcmp(text + len - n, l->mark, n) == 0)
+			l->mark = NULL;
+		return;
+	}
 	if (len == 0 || text[0] != '{' || kc_json_parse(text, len, "agent", &v, NULL) < 0)
 		return;
 	error = kc_json_get_str(v, "error", NULL);

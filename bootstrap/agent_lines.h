@@ -1,7 +1,7 @@
 /*
  * What the agent says on its standard output, line by line as it comes
- * (bootstrap/node/protocol.h). A line that is no JSON object is a login shell's
- * noise; an event goes to the task's progress; an error and the last answer are
+ * (bootstrap/node/protocol.h). What comes before the mark, or is no JSON object,
+ * is a login shell's noise; an event goes to the task's progress; an error and the last answer are
  * kept. A line is at most KC_BUF_MAX bytes.
  */
 #ifndef KC_BOOTSTRAP_AGENT_LINES_H
@@ -15,6 +15,7 @@
 struct kc_agent_lines {
 	struct kc_buf buf; /* the line that is not complete yet */
 	const struct kc_task *task;
+	const char *mark;    /* the line that the agent's follow; NULL: none, or it came */
 	json_t *last;	     /* the newest line that is not an event */
 	struct kc_err error; /* from a line {"error": …}; its code is one of KC_E* */
 	bool failed;

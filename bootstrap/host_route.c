@@ -37,7 +37,8 @@ static int dial(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc
  */
 static bool needs_route(const json_t *ssh)
 {
-	return *kc_json_get_str(ssh, "bastion", "");
+	/* ssh_config may name a jump host that we do not see. */
+	return *kc_json_get_str(ssh, "bastion", "") || host_by_openssh(ssh);
 }
 
 static struct kc_route *find(struct kc_hosts *h, const json_t *ssh, const char *address)

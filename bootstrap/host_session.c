@@ -14,13 +14,14 @@
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/crypto/hash.h"
 
 /* Who are we there, may we become root, and which agent is installed. */
 static const char probe_script[] =
 	"u=$(id -u); s=no; [ \"$u\" = 0 ] && s=root; "
 	"[ $s = no ] && sudo -n true >/dev/null 2>&1 && s=sudo; "
 	"h=$(sha256sum " KC_NODE_AGENT " 2>/dev/null | cut -d\" \" -f1); "
-	"echo \"KUBECDN $s ${h:--}\"";
+	"echo \"$0 $s ${h:--}\"";
 
 /*
  * A private directory that programs may be run from. It lives as long as the
@@ -31,29 +32,51 @@ static const char tmp_script[] = "umask 077; trap \"\" HUP PIPE; "
 				 "t=$(mktemp -d \"$d/.kubecdn.XXXXXX\" 2>/dev/null) || continue; "
 				 "echo exit 0 >\"$t/x\"; chmod 700 \"$t/x\"; "
 				 "if sh -c \"exec $t/x\" >/dev/null 2>&1; then rm -f \"$t/x\"; "
-				 "echo \"KUBECDN $t\"; cat >/dev/null; "
+				 "echo \"$0 $t\"; cat >/dev/null; "
 				 "rm -rf \"$t\" || { sleep 1; rm -rf \"$t\"; }; exit 0; fi; "
 				 "rm -rf \"$t\"; done; exit 1";
 
-/* The words of the "KUBECDN …" line: a login shell may print before it. Owned, or NULL. */
-static char *words_of(const char *out)
+/*
+ * A login shell may print whatever it likes before our command runs: what counts begins with a
+ * word that nobody can know. Owned.
+ */
+static char *make_mark(void)
 {
-	const char *line = strstr(out, "KUBECDN ");
+	unsigned char bytes[8];
+	char hex[17];
 
-	line = line ? line + strlen("KUBECDN ") : NULL;
-	return line ? xstrndup(line, strcspn(line, "\r\n")) : NULL;
+	kc_random(bytes, sizeof(bytes));
+	kc_hex(bytes, sizeof(bytes), hex);
+	return xasprintf("KUBECDN-%s", hex);
+}
+
+/* sh runs script with more words; the mark is its $0. Owned. */
+static char *sh_command(const char *script, const char *mark, const char *words)
+{
+	_cleanup_free_ char *quoted = kc_ssh_quote(script);
+
+	return xasprintf("sh -c %s %s%s%s", quoted, mark, *words ? " " : "", words);
+}
+
+/* The words behind the mark. Owned, or NULL. */
+static char *words_of(const char *out, const char *mark)
+{
+	const char *line = strstr(out, mark);
+
+	line = line ? line + strlen(mark) : NULL;
+	return line && *line == ' ' ? xstrndup(line + 1, strcspn(line + 1, "\r\n")) : NULL;
 }
 
 static int run_script(struct kc_ssh *ssh, const char *script, char **ret_words, struct kc_err *err)
 {
-	_cleanup_free_ char *quoted = kc_ssh_quote(script), *command = NULL, *out = NULL;
+	_cleanup_free_ char *mark = make_mark(), *command = sh_command(script, mark, ""),
+			    *out = NULL;
 	int r;
 
-	command = xasprintf("sh -c %s", quoted);
 	r = kc_ssh_run(ssh, command, &out, err);
 	if (r < 0)
 		return r;
-	*ret_words = words_of(out);
+	*ret_words = words_of(out, mark);
 	return *ret_words
 		       ? 0
 		       : kc_fail(err, KC_EFAIL, "%s: the login shell does not run sh -c commands",
@@ -62,13 +85,13 @@ static int run_script(struct kc_ssh *ssh, const char *script, char **ret_words, 
 
 static int make_tmp(struct kc_ssh *ssh, char **ret_dir, struct kc_err *err)
 {
-	_cleanup_free_ char *quoted = kc_ssh_quote(tmp_script), *out = NULL;
-	_cleanup_free_ char *command = xasprintf("sh -c %s", quoted);
-	int r = kc_ssh_hold(ssh, command, "KUBECDN ", &out, err);
+	_cleanup_free_ char *mark = make_mark(), *out = NULL;
+	_cleanup_free_ char *command = sh_command(tmp_script, mark, "");
+	int r = kc_ssh_hold(ssh, command, mark, &out, err);
 
 	if (r == 0)
-		*ret_dir = words_of(out);
-	return r;
+		*ret_dir = words_of(out, mark);
+	return r < 0 || *ret_dir ? r : kc_fail(err, KC_EFAIL, "an odd answer");
 }
 
 static int upload_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *err)
@@ -137,6 +160,11 @@ static void parse_bastion(char *text, struct kc_ssh_target *target)
 	target->port = colon ? atoi(colon + 1) : 22;
 }
 
+bool host_by_openssh(const json_t *ssh)
+{
+	return streq(kc_json_get_str(ssh, "transport", ""), "openssh");
+}
+
 int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh **ret,
 		 struct kc_err *err)
 {
@@ -150,6 +178,7 @@ int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh 
 		.user = kc_json_get_str(ssh, "user", "root"),
 		.host_key = *key ? key : NULL,
 		.accept_new = h->accept_new_host_keys,
+		.openssh = host_by_openssh(ssh),
 		.phrases = h->phrases,
 		.phrases_cookie = h->phrases_cookie,
 		.canceled = host_canceled,
@@ -258,7 +287,8 @@ static long total_ms(const char *verb)
 static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char *verb,
 		     const json_t *envelope, struct kc_err *err)
 {
-	_cleanup_free_ char *command = xasprintf("%s %s", host->agent, verb);
+	_cleanup_free_ char *mark = make_mark(), *words = xasprintf("%s %s", host->agent, verb),
+			    *command = sh_command("echo \"$0\"; exec \"$@\"", mark, words);
 	_cleanup_wiped_ char *input = kc_json_text(envelope);
 	int code = 0, r;
 	struct kc_ssh_exec exec = {
@@ -271,7 +301,9 @@ static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char 
 		.total_ms = total_ms(verb),
 	};
 
+	l->mark = mark;
 	r = kc_ssh_exec(host->ssh, &exec, &code, err);
+	l->mark = NULL;
 	if (r < 0)
 		return r;
 	if (l->failed) {

@@ -18,6 +18,8 @@ struct kc_host *host_find(struct kc_hosts *h, const char *task);
 /* The open session of a task's host; ssh is want.ssh or the recorded one. */
 int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	      struct kc_host **ret, struct kc_err *err);
+/* Does the program ssh connect to it? */
+bool host_by_openssh(const json_t *ssh);
 /* Log in, nothing more; hop: to the bastion of the host instead (KC_ENOTFOUND: it has none). */
 int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh **ret,
 		 struct kc_err *err);

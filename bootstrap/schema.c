@@ -12,7 +12,7 @@ static const char *const clouds[] = { "aws", "gcp", "azure", "onprem", "local", 
 static const char *const roles[] = { "control-plane", "worker", NULL };
 static const char *const cnis[] = { "flannel", NULL };
 static const char *const arches[] = { "amd64", "arm64", NULL };
-static const char *const transports[] = { "libssh2", NULL };
+static const char *const transports[] = { "libssh2", "openssh", NULL };
 
 static const struct kc_field taint = { .type = KC_FIELD_STRING,
 				       .check = kc_check_taint,
@@ -173,7 +173,9 @@ static const struct kc_field ssh_fields[] = {
 	  .type = KC_FIELD_STRING,
 	  .def = "\"libssh2\"",
 	  .values = transports,
-	  .doc = "Who speaks SSH: libssh2, which is built in." },
+	  .doc = "Who speaks SSH: libssh2, which is built in, or openssh: the program ssh, with "
+		 "all "
+		 "that ssh_config says for the host." },
 	{ 0 }
 };
 

@@ -242,6 +242,8 @@ static struct kc_ssh *session_new(const struct kc_ssh_target *t)
 	s->name = xasprintf("%s@%s", s->user, s->host);
 	s->canceled = t->canceled;
 	s->cookie = t->cookie;
+	if (t->openssh)
+		return s;
 	s->session = libssh2_session_init_ex(NULL, NULL, NULL, s);
 	if (!s->session)
 		abort();
@@ -259,6 +261,12 @@ int kc_ssh_open(const struct kc_ssh_target *t, struct kc_ssh **ret, struct kc_er
 	int64_t deadline = kc_now_ms() + (t->connect_timeout_ms ? t->connect_timeout_ms : 10000);
 	int r;
 
+	if (t->openssh) {
+		r = ssh_openssh_open(s, t, err);
+		if (r == 0)
+			*ret = TAKE(s);
+		return r;
+	}
 	r = ssh_hostkey_prepare(s, t, err);
 	if (r < 0)
 		return r;
@@ -287,6 +295,7 @@ void kc_ssh_close(struct kc_ssh *s)
 {
 	if (!s)
 		return;
+	ssh_openssh_close(s);
 	if (s->session) {
 		ssh_release(s);
 		libssh2_session_disconnect(s->session, "bye");

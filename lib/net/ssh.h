@@ -42,6 +42,7 @@ struct kc_ssh_target {
 	const char *identity_file;
 	bool no_agent;		 /* never ask ssh-agent */
 	const char *host_key;	 /* "ssh-ed25519 AAAA…": exactly this key; NULL: known_hosts */
+	bool openssh;		 /* by the program ssh and its configuration, not by libssh2 */
 	const char *known_hosts; /* NULL: ~/.ssh/known_hosts */
 	bool accept_new;	 /* pin an unknown host's key in known_hosts */
 	long connect_timeout_ms; /* TCP, key exchange and login; 0: 10 s */

@@ -237,8 +237,7 @@ static int exit_code(struct stream *st)
 	return code;
 }
 
-/* The last line of standard error that is not empty. */
-static char *last_line(const struct kc_buf *b)
+char *ssh_last_line(const struct kc_buf *b)
 {
 	const char *text = kc_buf_get(b), *end = text + strlen(text), *p;
 
@@ -249,24 +248,23 @@ static char *last_line(const struct kc_buf *b)
 	return xstrndup(p, (size_t)(end - p) < 600 ? (size_t)(end - p) : 600);
 }
 
-static int failed(const struct stream *st, int code, struct kc_err *err)
+static int failed(const struct kc_ssh *s, const char *command, int code, struct kc_err *err)
 {
-	_cleanup_free_ char *line = last_line(&st->s->errs);
-	int shown = (int)strcspn(st->x->command, "\n");
+	_cleanup_free_ char *line = ssh_last_line(&s->errs);
+	int shown = (int)strcspn(command, "\n");
 
-	return kc_fail(err, KC_EFAIL, "%s: \"%.*s%s\" ended with exit code %d%s%s", st->s->name,
-		       shown < 80 ? shown : 80, st->x->command,
-		       shown < 80 && !st->x->command[shown] ? "" : "…", code, *line ? ": " : "",
-		       line);
+	return kc_fail(err, KC_EFAIL, "%s: \"%.*s%s\" ended with exit code %d%s%s", s->name,
+		       shown < 80 ? shown : 80, command, shown < 80 && !command[shown] ? "" : "…",
+		       code, *line ? ": " : "", line);
 }
 
-int kc_ssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_exit, struct kc_err *err)
+static int exec_channel(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_code,
+			struct kc_err *err)
 {
 	struct stream st = { .s = s, .x = x, .len = x->feed ? 0 : x->input_len };
 	int64_t start = kc_now_ms();
-	int r, code;
+	int r;
 
-	kc_buf_clear(&s->errs);
 	st.deadline = x->total_ms ? start + x->total_ms : INT64_MAX;
 	r = open_channel(&st, start + (x->idle_ms ? x->idle_ms : 120000), err);
 	if (r == 0) {
@@ -277,19 +275,32 @@ int kc_ssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_exit, st
 		free(st.buf);
 	}
 	if (r < 0) {
-		s->broken = true;
 		if (st.ch)
 			libssh2_channel_free(st.ch);
+		return r;
+	}
+	SSH_CALL(s, kc_now_ms() + 5000, &r, NULL, libssh2_channel_close(st.ch));
+	*ret_code = exit_code(&st);
+	SSH_CALL(s, kc_now_ms() + 5000, &r, NULL, libssh2_channel_free(st.ch));
+	return 0;
+}
+
+int kc_ssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_exit, struct kc_err *err)
+{
+	int64_t start = kc_now_ms();
+	int code = 0, r;
+
+	kc_buf_clear(&s->errs);
+	r = s->openssh ? ssh_openssh_exec(s, x, &code, err) : exec_channel(s, x, &code, err);
+	if (r < 0) {
+		s->broken = true;
 		return r == KC_ETIMEOUT || r == KC_ECANCELED ? kc_wrap(err, "running a command")
 							     : r;
 	}
-	SSH_CALL(s, kc_now_ms() + 5000, &r, NULL, libssh2_channel_close(st.ch));
-	code = exit_code(&st);
-	SSH_CALL(s, kc_now_ms() + 5000, &r, NULL, libssh2_channel_free(st.ch));
 	kc_debug("ssh", "%s: exit %d after %lld ms", s->name, code,
 		 (long long)(kc_now_ms() - start));
 	if (!ret_exit && code)
-		return failed(&st, code, err);
+		return failed(s, x->command, code, err);
 	if (ret_exit)
 		*ret_exit = code;
 	return 0;
@@ -346,8 +357,16 @@ int kc_ssh_hold(struct kc_ssh *s, const char *command, const char *mark, char **
 	struct kc_ssh_exec x = { .command = command };
 	struct stream st = { .s = s, .x = &x };
 	int64_t deadline = kc_now_ms() + 30000;
-	int r = open_channel(&st, deadline, err);
+	int r;
 
+	if (s->openssh) {
+		r = ssh_openssh_hold(s, command, mark, &out, err);
+		s->broken = r < 0;
+		if (r == 0)
+			*ret_out = kc_buf_steal(&out);
+		return r;
+	}
+	r = open_channel(&st, deadline, err);
 	if (r == 0)
 		r = read_until(&st, mark, &out, deadline, err);
 	if (r < 0) {

@@ -26,6 +26,7 @@ struct conn {
 	in_port_t client; /* its port; 0: it is there */
 	int64_t patience;
 	LIBSSH2_CHANNEL *ch;
+	int far; /* instead of ch: a socket that the program ssh forwards; or -1 */
 	struct half there, back;
 	bool over;
 };
@@ -79,9 +80,10 @@ static void conn_free(struct kc_ssh_forward *f, struct conn *c)
 	int r;
 
 	kc_closep(&c->fd);
+	kc_closep(&c->far);
 	if (f->pending_conn == c)
 		f->pending = NONE, f->pending_conn = NULL;
-	if (f->ssh && !f->ssh->broken)
+	if (c->ch && f->ssh && !f->ssh->broken)
 		SSH_CALL(f->ssh, kc_now_ms() + 2000, &r, NULL, libssh2_channel_free(c->ch));
 	free(c);
 }
@@ -106,9 +108,32 @@ static bool would_block(struct kc_ssh_forward *f, struct conn *c, enum pending w
 {
 	bool again = n == LIBSSH2_ERROR_EAGAIN;
 
+	if (c->far >= 0)
+		return again;
 	f->pending = again && outbound(f) ? what : NONE;
 	f->pending_conn = f->pending == NONE ? NULL : c;
 	return again;
+}
+
+static ssize_t far_write(struct conn *c, const char *data, size_t len)
+{
+	ssize_t n;
+
+	if (c->far < 0)
+		return libssh2_channel_write(c->ch, data, len);
+	n = send(c->far, data, len, MSG_NOSIGNAL);
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? LIBSSH2_ERROR_EAGAIN : n;
+}
+
+/* 0: nothing, or the end. */
+static ssize_t far_read(struct conn *c, char *data, size_t len)
+{
+	ssize_t n;
+
+	if (c->far < 0)
+		return libssh2_channel_read(c->ch, data, len);
+	n = recv(c->far, data, len, 0);
+	return n < 0 && (errno == EAGAIN || errno == EINTR) ? LIBSSH2_ERROR_EAGAIN : n;
 }
 
 /* From our socket into the channel. Says whether anything moved. */
@@ -127,7 +152,7 @@ static bool pump_there(struct kc_ssh_forward *f, struct conn *c)
 		h->at = 0;
 		h->len = (size_t)n;
 	}
-	n = libssh2_channel_write(c->ch, h->data + h->at, h->len - h->at);
+	n = far_write(c, h->data + h->at, h->len - h->at);
 	if (would_block(f, c, WRITE, n) || n == 0)
 		return false;
 	c->over = n < 0;
@@ -154,11 +179,11 @@ static bool pump_back(struct kc_ssh_forward *f, struct conn *c)
 
 	if (h->at < h->len)
 		return flush_back(c);
-	n = libssh2_channel_read(c->ch, h->data, sizeof(h->data));
+	n = far_read(c, h->data, sizeof(h->data));
 	if (would_block(f, c, READ, n))
 		return false;
 	if (n <= 0) {
-		c->over = n < 0 || libssh2_channel_eof(c->ch);
+		c->over = n < 0 || c->far >= 0 || libssh2_channel_eof(c->ch);
 		return c->over;
 	}
 	h->at = 0;
@@ -293,6 +318,25 @@ static int connect_channel(struct kc_ssh_forward *f, const struct request *q, LI
 	return *ret ? 0 : err->code;
 }
 
+/* The far end of a connection, by whichever transport the session has. */
+static int connect_there(struct kc_ssh_forward *f, const struct request *q, struct conn *c,
+			 struct kc_err *err)
+{
+	int r = 0;
+
+	if (f->ssh && f->ssh->openssh && !ssh_openssh_alive(f->ssh))
+		drop_session(f);
+	if (!f->ssh)
+		r = f->open(f->cookie, f->hop, &f->ssh, err);
+	if (r == 0 && !f->ssh->openssh)
+		return connect_channel(f, q, &c->ch, err);
+	if (r == 0)
+		r = ssh_openssh_dial(f->ssh, q->host, q->port, &c->far, err);
+	if (r == 0)
+		fcntl(c->far, F_SETFL, O_NONBLOCK);
+	return r;
+}
+
 /* A socket on a port of loopback that the system chooses. */
 static int on_loopback(int flags, struct sockaddr_in *ret, struct kc_err *err)
 {
@@ -336,10 +380,10 @@ static void serve(struct kc_ssh_forward *f, struct request *q)
 		return;
 	}
 	c = xcalloc(1, sizeof(*c));
-	c->fd = -1;
+	c->fd = c->far = -1;
 	q->r = make_ends(c, q, &q->err);
 	if (q->r == 0)
-		q->r = connect_channel(f, q, &c->ch, &q->err);
+		q->r = connect_there(f, q, c, &q->err);
 	if (q->r < 0) {
 		kc_closep(&q->fd);
 		kc_closep(&c->fd);
@@ -377,12 +421,12 @@ static bool wants(const struct kc_ssh_forward *f)
 /* Until something can move: the session's socket, ours, or a new request. */
 static void wait_any(struct kc_ssh_forward *f)
 {
-	struct pollfd p[CONNS_MAX + 2] = { { .fd = f->wake[0], .events = POLLIN } };
+	struct pollfd p[2 * CONNS_MAX + 2] = { { .fd = f->wake[0], .events = POLLIN } };
 	nfds_t n = 1;
 	char sink[64];
 	int next;
 
-	if (f->ssh) {
+	if (f->ssh && !f->ssh->openssh) {
 		p[n].fd = ssh_root(f->ssh)->fd;
 		/* Without a channel that wants some, nobody would take what comes. */
 		p[n].events = wants(f) ? POLLIN : 0;
@@ -402,11 +446,18 @@ static void wait_any(struct kc_ssh_forward *f)
 			p[n].events |= POLLOUT;
 		/* A full channel: whether its reader hung up is seen once it takes more. */
 		n += p[n].events != 0;
+		if (c->far < 0 || c->client)
+			continue;
+		p[n] = (struct pollfd){ .fd = c->far };
+		p[n].events |= c->back.at == c->back.len ? POLLIN : 0;
+		p[n].events |= c->there.at < c->there.len ? POLLOUT : 0;
+		n += p[n].events != 0;
 	}
 	poll(p, n, f->ssh ? IDLE_MS : -1);
 	while (read(f->wake[0], sink, sizeof(sink)) > 0)
 		;
-	if (f->ssh && f->pending == NONE && libssh2_keepalive_send(f->ssh->session, &next) < 0)
+	if (f->ssh && !f->ssh->openssh && f->pending == NONE &&
+	    libssh2_keepalive_send(f->ssh->session, &next) < 0)
 		drop_session(f);
 }
 

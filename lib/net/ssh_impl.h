@@ -9,7 +9,10 @@
 #include "lib/base/clock.h"
 #include "lib/net/ssh.h"
 
+struct openssh;
+
 struct kc_ssh {
+	struct openssh *openssh; /* this transport; then there is no libssh2 session */
 	LIBSSH2_SESSION *session;
 	int fd; /* -1 behind a bastion */
 	int port;
@@ -67,6 +70,20 @@ int ssh_explain_kex(struct kc_ssh *s, int fd, struct kc_err *err);
 
 /* ssh_exec.c: end the held command's input and wait for its end, two seconds at most. */
 void ssh_release(struct kc_ssh *s);
+
+/* The last line of standard error that is not empty. Owned. */
+char *ssh_last_line(const struct kc_buf *b);
+
+/* ssh_openssh.c: what the transport openssh does in another way. */
+int ssh_openssh_open(struct kc_ssh *s, const struct kc_ssh_target *t, struct kc_err *err);
+int ssh_openssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_code,
+		     struct kc_err *err);
+int ssh_openssh_hold(struct kc_ssh *s, const char *command, const char *mark, struct kc_buf *out,
+		     struct kc_err *err);
+/* A socket that host:port is behind, seen from there; a refusal shows as its end. */
+int ssh_openssh_dial(struct kc_ssh *s, const char *host, int port, int *ret_fd, struct kc_err *err);
+bool ssh_openssh_alive(struct kc_ssh *s);
+void ssh_openssh_close(struct kc_ssh *s);
 
 /* ssh.c: a connected socket. */
 int ssh_dial(const char *who, const struct kc_ssh_target *t, int64_t deadline, int *ret_fd,

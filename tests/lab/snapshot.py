@@ -218,6 +218,11 @@ def snapshot(host):
         "stats64",
         "handle",
         "packets",
+        # a bridge's clocks
+        "hello_timer",
+        "gc_timer",
+        "tcn_timer",
+        "topology_change_timer",
         "bytes",
         "metainfo",
         "dynamic",

@@ -59,6 +59,7 @@ static pid_t start_sshd(const char *name, int *ret_port, const char *more)
 	assert_int_equal(kc_file_write(conf, text, strlen(text), 0600, NULL), 0);
 	pid = fork();
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM); /* not to outlive a test that crashed */
 		execl("/usr/sbin/sshd", "/usr/sbin/sshd", "-D", "-E", log, "-f", conf, NULL);
 		_exit(127);
 	}
