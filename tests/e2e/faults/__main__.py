@@ -1,6 +1,7 @@
-"""Every fault of a cluster's life, a life after the other: `make faults`. KC_FAULTS: at most so many
-lives, KC_FAULTS_MINUTES: begin none after that; the points are then spread evenly over all. The result
-goes to docs/faults.json, and from there into docs/faults.md."""
+"""Every fault of a cluster's life, a life after the other, some side by side: `make faults`. KC_FAULTS:
+at most so many lives, KC_FAULTS_MINUTES: begin none after that, KC_FAULTS_WORKERS: clusters at a time.
+The points are spread evenly over all lives. The result goes to docs/faults.json, and from there into
+docs/faults.md."""
 
 import datetime
 import json
@@ -8,7 +9,9 @@ import os
 import random
 import sys
 import tempfile
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -22,92 +25,136 @@ from lab.hosts import LabHosts
 # So often is one command disturbed before it is left alone.
 IN_A_ROW = 3
 SEED = int(os.environ.get("KC_SEED", "1"))
+LIVES = int(os.environ.get("KC_FAULTS", "100000"))
+MINUTES = float(os.environ.get("KC_FAULTS_MINUTES", "100000"))
+WORKERS = int(os.environ.get("KC_FAULTS_WORKERS", "2"))
 
 
-def kubectl(folder):
-    link = folder / "kubectl"
-    link.symlink_to(Path(os.environ["KC_BUNDLE_BIN"], "kube"))
-    return str(link)
+class Points:
+    """What is still to be tried, and what came of the rest; shared by all workers."""
+
+    def __init__(self):
+        self.lock, self.left, self.results, self.lives = threading.Lock(), {}, [], 0
+        self.until = time.monotonic() + 60 * MINUTES
+
+    def fill(self, verb, operations):
+        self.left[verb] = points_of(operations)
+        # Neighbours differ little: a run that is cut short should have seen all sorts.
+        random.Random(f"{SEED} {verb}").shuffle(self.left[verb])
+
+    def take(self):
+        """(the number of the next life, its points by verb), or None when all is done."""
+        with self.lock:
+            over = self.lives >= LIVES or time.monotonic() > self.until
+            if over or not any(self.left.values()):
+                return None
+            self.lives += 1
+            taken = {v: p[:IN_A_ROW] for v, p in self.left.items()}
+            for v in taken:
+                del self.left[v][:IN_A_ROW]
+            return self.lives, taken
+
+    def put(self, taken, results):
+        """Points that were not come to are tried in another life."""
+        with self.lock:
+            self.results += results
+            for r in results:
+                taken[r["verb"]].remove(r["point"])
+            for v, points in taken.items():
+                self.left[v] = points + self.left[v]
 
 
-class Runner:
+class Worker:
+    """Three hosts, and lives on them until there are no points left."""
+
     def __init__(self, folder):
-        self.folder, self.results, self.points = folder, [], {}
-        self.life = self.lab = None
+        self.folder, self.life, self.lab = folder, None, None
+        link = folder / "kubectl"
+        link.symlink_to(Path(os.environ["KC_BUNDLE_BIN"], "kube"))
+        self.kubectl = str(link)
 
     def boot(self):
         """Hosts on which nothing was; also after a life that did not end well."""
+        self.end()
+        self.lab = LabHosts(["cp1", "w1", "w2"]).__enter__()
+        self.life = Life(self.lab, self.kubectl, Path(tempfile.mkdtemp(dir=self.folder)))
+
+    def end(self):
         if self.lab:
             self.lab.__exit__()
-        self.lab = LabHosts(["cp1", "w1", "w2"]).__enter__()
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        self.life = Life(self.lab, kubectl(folder), folder)
+        self.lab = None
 
-    def observe(self):
+    def observe(self, points):
         def seen(verb, point, r, operations, reached, why):
             if why or r.code:
                 raise SystemExit(f"an undisturbed {verb} fails: {why or r}")
-            self.points[verb] = points_of(operations)
+            points.fill(verb, operations)
 
         self.life.live({}, seen)
-        # Neighbours differ little: a run that is cut short should have seen all sorts.
-        for verb, points in self.points.items():
-            random.Random(f"{SEED} {verb}").shuffle(points)
 
-    def one(self, number):
-        """A life with the next points of each verb; those that it did not come to stay."""
-        failed = False
+    def one(self, number, taken):
+        """A life with these points: [{verb, point, reached, exit, failed}]."""
+        results = []
 
         def seen(verb, point, r, operations, reached, why):
-            nonlocal failed
-            failed |= bool(why)
-            if not point:
-                return
-            self.points[verb].remove(point)
-            self.results.append(
-                {
-                    "verb": verb,
-                    **point._asdict(),
-                    "reached": reached,
-                    "exit": r.code,
-                    "failed": why,
-                }
-            )
-            print(f"{number} {verb}: {point}: exit {r.code}{': FAILED: ' + why if why else ''}")
+            if point:
+                results.append(
+                    {"verb": verb, "point": point, "reached": reached, "exit": r.code, "failed": why}
+                )
+                failed = f": FAILED: {why}" if why else ""
+                print(f"{number} {verb}: {point}: exit {r.code}{failed}", flush=True)
 
-        self.life.live({v: p[:IN_A_ROW] or [None] for v, p in self.points.items()}, seen)
-        sys.stdout.flush()
-        if failed:
+        self.life.live({v: p or [None] for v, p in taken.items()}, seen)
+        return results
+
+    def work(self, points):
+        if not self.lab:
             self.boot()
+        try:
+            while todo := points.take():
+                results = self.one(*todo)
+                points.put(todo[1], results)
+                if any(r["failed"] for r in results):
+                    self.boot()
+        finally:
+            self.end()
+
+
+def folder_of(top, i):
+    folder = Path(top, f"worker{i}")
+    folder.mkdir()
+    return folder
 
 
 def main():
-    lives = int(os.environ.get("KC_FAULTS", "100000"))
-    until = time.monotonic() + 60 * float(os.environ.get("KC_FAULTS_MINUTES", "100000"))
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        runner = Runner(Path(folder))
-        runner.boot()
+    began, points = time.monotonic(), Points()
+    with tempfile.TemporaryDirectory() as top:
+        workers = [Worker(folder_of(top, i)) for i in range(WORKERS)]
+        workers[0].boot()
         try:
-            runner.observe()
-            total = {v: len(p) for v, p in runner.points.items()}
-            print("points:", total)
-            number = 0
-            while number < lives and any(runner.points.values()) and time.monotonic() < until:
-                number += 1
-                runner.one(number)
-        finally:
-            runner.lab.__exit__()
+            workers[0].observe(points)
+        except BaseException:
+            workers[0].end()
+            raise
+        total = {v: len(points.left[v]) for v in VERBS}
+        print("points:", total, flush=True)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            ended = [pool.submit(w.work, points) for w in workers]
     result = {
         "date": datetime.date.today().isoformat(),
         "minutes": round((time.monotonic() - began) / 60),
         "seed": SEED,
-        "possible": {v: total[v] for v in VERBS},
-        "results": runner.results,
+        "possible": total,
+        "results": [
+            {"verb": r["verb"], **r["point"]._asdict(), **{k: r[k] for k in ("reached", "exit", "failed")}}
+            for r in points.results
+        ],
     }
     (REPO / "docs" / "faults.json").write_text(json.dumps(result, indent=1) + "\n")
     write(REPO / "docs")
-    return any(r["failed"] for r in runner.results)
+    for e in filter(None, (x.exception() for x in ended)):
+        raise e
+    return any(r["failed"] for r in points.results)
 
 
 if __name__ == "__main__":
