@@ -184,6 +184,8 @@ int kube_apply(struct kc_kube_ctx *c, const struct kc_task *task, const json_t *
 		int r2;
 
 		r = kc_kube_apply(k, path, object, ret, err);
+		if (r == KC_EINVAL && i < TRIES && kube_free_service_ip(k, object, path, err))
+			continue;
 		if (r != KC_EAGAIN || i == TRIES)
 			return r;
 		r2 = kube_pause(task, 200 << i, err);

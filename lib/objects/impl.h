@@ -36,6 +36,11 @@ char *kube_waits_for(const json_t *live);
 int kube_give_pod_cidr(struct kc_kube *k, const char *name, const char *range, json_t **live,
 		       struct kc_err *err);
 
+/* service_ip.c: give back the address that the create of service took before it was cut off, if
+ * that is why (of an apply at path) says no; true: apply again. */
+bool kube_free_service_ip(struct kc_kube *k, const json_t *service, const char *path,
+			  const struct kc_err *why);
+
 /* drain.c: delete all pods of a node that is gone, as Kubernetes would in a while. */
 int kube_drop_pods(struct kc_kube *k, const char *node, struct kc_err *err);
 /* drain.c: cordon, evict for half a minute, delete the rest. */

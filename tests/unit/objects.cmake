@@ -2,3 +2,6 @@
 kc_test(objects SOURCES ${KC_TEST_DIR}/objects.c ${KC_TEST_DIR}/kube_lab.c
 	DEPS objects plan net-kube crypto codec-json base)
 set_tests_properties(objects PROPERTIES SKIP_RETURN_CODE 77)
+kc_test(service_ip SOURCES ${KC_TEST_DIR}/service_ip.c ${KC_TEST_DIR}/kube_lab.c
+	DEPS objects plan net-kube codec-json base)
+set_tests_properties(service_ip PROPERTIES SKIP_RETURN_CODE 77)
