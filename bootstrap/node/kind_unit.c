@@ -264,6 +264,16 @@ static char *unit_text(const struct kc_node_host *h, const char *name)
 	return text;
 }
 
+/* Its file is gone, and systemd has not been told yet. */
+static bool is_loaded(const char *name, const char *path)
+{
+	_cleanup_free_ char *out = NULL;
+
+	return kc_runl(&out, NULL, "systemctl", "show", "-p", "FragmentPath", "--value", name,
+		       NULL) == 0 &&
+	       out && strncmp(out, path, strlen(path)) == 0;
+}
+
 static int unit_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
 {
 	_cleanup_status_ struct status s = { 0 };
@@ -279,6 +289,8 @@ static int unit_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 		return r;
 	path = xasprintf("%s/%s", h->units, name);
 	text = unit_text(h, name);
+	if (!text && t->leaving && !kc_exists(path) && is_loaded(name, path))
+		*ret_actual = kc_pack("{s:s}", "name", name);
 	if (!text || stat(path, &st) < 0)
 		return 0;
 	r = status_get(name, &s, err);
@@ -439,7 +451,7 @@ static int unit_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 	path = xasprintf("%s/%s", h->units, name);
 	text = unit_text(h, name);
 	if (!text)
-		return 0;
+		return kc_exists(path) ? 0 : kc_host_reload(h, err);
 	r = kc_runl(NULL, err, "systemctl", "stop", name, NULL);
 	if (r < 0)
 		return r;

@@ -162,6 +162,7 @@ static void view_init(struct view *v, const struct kc_call *c)
 		.owner = e->owner,
 		.token = v->token,
 		.again = c->generation > 1,
+		.leaving = c->node->action == KC_DELETE,
 		.fence = e->fence,
 		.progress = on_progress,
 		.canceled = on_canceled,

@@ -35,6 +35,9 @@ struct kc_task {
 	 * their find, apply and remove act on the one that this token names.
 	 */
 	const char *token;
+	/* It is to go for good. find: absent only when nothing is left of it, not half of it
+	 * either. */
+	bool leaving;
 	bool again; /* its like was made before and is gone since: known is NULL then */
 	uint64_t fence;
 	/* Tell what a long apply is doing ("uploading 37 MB"); or hand through a nested task's

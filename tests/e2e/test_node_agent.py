@@ -9,86 +9,15 @@ import json
 import os
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
+from lab.agent import AGENT, Agent, agent_binary, blob_of
 from lab.ca import Ca
 from lab.hosts import LabHosts, wait_for
 from lab.snapshot import assert_same, snapshot
 
-REPO = Path(__file__).resolve().parents[2]
-AGENT = "/opt/kubecdn/bin/kubecdn-node"
 HMAC_KEY = hashlib.sha256(b"of this node").hexdigest()
 UID = "6f2a1f0e-0000-4000-8000-000000000001"
-
-
-def agent_binary():
-    given = os.environ.get("KUBECDN_NODE")
-    places = (
-        [Path(given)] if given else sorted(REPO.glob("build/release/**/kubecdn-node"))
-    )
-    found = next((p for p in places if p.is_file()), None)
-    if not found:
-        pytest.skip("kubecdn-node is not built (set KUBECDN_NODE)")
-    return found
-
-
-class Agent:
-    """The verbs, over SSH as the program calls them."""
-
-    def __init__(self, host, path=AGENT):
-        self.host, self.path = host, path
-
-    def raw(self, verb, data=b"", timeout=120):
-        h = self.host
-        known = h.dir / "known_hosts"
-        known.write_text(f"{h.address} {h.host_key}\n")
-        options = [
-            "BatchMode=yes",
-            "IdentitiesOnly=yes",
-            f"UserKnownHostsFile={known}",
-            "LogLevel=ERROR",
-        ]
-        return subprocess.run(
-            ["ssh", "-i", str(h.lab.key)]
-            + [x for o in options for x in ("-o", o)]
-            + [f"{h.user}@{h.address}", f"{self.path} {verb}"],
-            input=data,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-
-    def lines(self, verb, envelope):
-        r = self.raw(verb, json.dumps(envelope).encode())
-        return r, [json.loads(x) for x in r.stdout.decode().splitlines()]
-
-    def call(self, verb, envelope):
-        r, lines = self.lines(verb, envelope)
-        assert r.returncode == 0, (r.stdout[-2000:], r.stderr)
-        return lines[-1]
-
-    def pending(self, envelope):
-        return {
-            t["id"]: t["action"]
-            for t in self.call("plan", envelope)["plan"]
-            if t["action"] != "keep"
-        }
-
-
-def blob_of(content, directory):
-    """(entry of a bundle, packed bytes)"""
-    packed = subprocess.run(
-        ["zstd", "-q", "-c"], input=content, capture_output=True, check=True
-    ).stdout
-    sha = hashlib.sha256(content).hexdigest()
-    return {
-        "sha256": sha,
-        "size": len(content),
-        "mode": "0755",
-        "blob": hashlib.sha256(packed).hexdigest(),
-        "blobSize": len(packed),
-    }, packed
 
 
 PROGRAM = b"""#!/bin/sh
@@ -244,7 +173,7 @@ class Site:
 
     def __init__(self, host, directory):
         self.host, self.ca = host, Ca(directory)
-        self.blob, self.packed = blob_of(PROGRAM, directory)
+        self.blob, self.packed = blob_of(PROGRAM)
         (host.root / "opt/kubecdn/bin").mkdir(parents=True)
         target = host.root / AGENT.lstrip("/")
         target.write_bytes(agent_binary().read_bytes())
@@ -453,6 +382,18 @@ def test_a_service_that_does_not_stop(site):
     assert site.agent.pending(site.envelope) == {}
     log = site.host.ssh("journalctl -q -u kctest -o cat").stdout
     assert "Failed with result 'timeout'" in log
+
+
+def test_a_removal_that_was_cut_off(site):
+    """Half of a pair of files, and a unit that systemd still knows: reset is not through with them."""
+    site.apply()
+    site.host.ssh(
+        "systemctl stop kctest; rm /etc/systemd/system/kctest.service"
+        " /etc/systemd/system/multi-user.target.wants/kctest.service /etc/kctest/pki/server.crt"
+    )
+    reset = {k: site.envelope[k] for k in ("format", "protocol", "uid", "cluster", "fence")}
+    site.agent.call("reset", reset)
+    assert_same(site.host.before, snapshot(site.host))
 
 
 def test_who_may_work_here(site):
