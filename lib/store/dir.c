@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,28 +67,6 @@ static void sweep(const char *root)
 		closedir(d);
 }
 
-static int dir_open(const char *url, struct kc_store **ret, struct kc_err *err)
-{
-	_cleanup_free_ char *path = kc_expand_home(url), *tmp = xasprintf("%s/.tmp", path);
-	struct dir *d;
-
-	if (kc_mkdir_p(path, 0700, err) < 0 || kc_mkdir_p(tmp, 0700, err) < 0)
-		return kc_wrap(err, "state directory %s", path);
-	if (access(path, R_OK | W_OK | X_OK) < 0 || access(tmp, R_OK | W_OK | X_OK) < 0)
-		return kc_fail_errno(err, errno, "state directory %s", path);
-	sweep(path);
-	d = xcalloc(1, sizeof(*d));
-	d->base.type = &kc_store_dir;
-	d->base.url = xasprintf("dir://%s", path);
-	d->root = realpath(path, NULL);
-	if (!d->root) {
-		dir_close(&d->base);
-		return kc_fail_errno(err, errno, "state directory %s", path);
-	}
-	*ret = &d->base;
-	return 0;
-}
-
 static int take_lock(const struct kc_store *s, int *ret_fd, struct kc_err *err)
 {
 	_cleanup_free_ char *path = path_of(s, ".lock");
@@ -105,6 +84,56 @@ static int take_lock(const struct kc_store *s, int *ret_fd, struct kc_err *err)
 		return r;
 	}
 	*ret_fd = fd;
+	return 0;
+}
+
+static int remove_if_empty(const char *path, const struct stat *st, int type, struct FTW *where)
+{
+	(void)st;
+	(void)where;
+	if (type == FTW_DP)
+		rmdir(path);
+	return 0;
+}
+
+/* Directories that a removal was killed before it came to; put makes its own under the same lock.
+   Only below the one that the program's keys begin with: the root can be anybody's. */
+static int sweep_empty(const struct kc_store *s, struct kc_err *err)
+{
+	_cleanup_free_ char *top = path_of(s, "clusters");
+	_cleanup_close_ int lock = -1;
+	int r = take_lock(s, &lock, err);
+
+	if (r == 0)
+		nftw(top, remove_if_empty, 16, FTW_DEPTH | FTW_PHYS);
+	return r;
+}
+
+static int dir_open(const char *url, struct kc_store **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *path = kc_expand_home(url), *tmp = xasprintf("%s/.tmp", path);
+	struct dir *d;
+	int r;
+
+	if (kc_mkdir_p(path, 0700, err) < 0 || kc_mkdir_p(tmp, 0700, err) < 0)
+		return kc_wrap(err, "state directory %s", path);
+	if (access(path, R_OK | W_OK | X_OK) < 0 || access(tmp, R_OK | W_OK | X_OK) < 0)
+		return kc_fail_errno(err, errno, "state directory %s", path);
+	sweep(path);
+	d = xcalloc(1, sizeof(*d));
+	d->base.type = &kc_store_dir;
+	d->base.url = xasprintf("dir://%s", path);
+	d->root = realpath(path, NULL);
+	if (!d->root) {
+		dir_close(&d->base);
+		return kc_fail_errno(err, errno, "state directory %s", path);
+	}
+	r = sweep_empty(&d->base, err);
+	if (r < 0) {
+		dir_close(&d->base);
+		return r;
+	}
+	*ret = &d->base;
 	return 0;
 }
 

@@ -96,6 +96,26 @@ static void test_empty_folders_go(void **x)
 	assert_false(kc_exists(dir));
 }
 
+/* A removal that was killed before it came to them: they go at the next open, nobody else's do. */
+static void test_folders_left_empty_go(void **x)
+{
+	_cleanup_free_ char *left = xasprintf("%s/clusters/gone/journal", root),
+			    *gone = xasprintf("%s/clusters/gone", root),
+			    *here = xasprintf("%s/clusters/here/a", root),
+			    *theirs = xasprintf("%s/theirs", root);
+	struct kc_store *s = NULL;
+
+	assert_int_equal(kc_store_put(store, "clusters/here/a", "x", 1, NULL, NULL, &err), 0);
+	assert_int_equal(kc_mkdir_p(left, 0700, &err), 0);
+	assert_int_equal(kc_mkdir_p(theirs, 0700, &err), 0);
+	assert_int_equal(kc_store_open(root, &s, &err), 0);
+	assert_false(kc_exists(gone));
+	assert_true(kc_exists(theirs));
+	assert_true(kc_exists(here));
+	assert_int_equal(kc_store_remove(s, "clusters/here/a", NULL, &err), 0);
+	kc_store_close(s);
+}
+
 static void test_lock(void **x)
 {
 	struct kc_lock *a = NULL, *b = NULL;
@@ -235,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_bad_places),
 		cmocka_unit_test(test_stale_temporaries),
 		cmocka_unit_test(test_empty_folders_go),
+		cmocka_unit_test(test_folders_left_empty_go),
 		cmocka_unit_test(test_lock),
 		cmocka_unit_test(test_renewal_and_expiry),
 		cmocka_unit_test(test_dead_holder),
