@@ -1,7 +1,7 @@
 """Every fault of a cluster's life, a life after the other, some side by side: `make faults`. KC_FAULTS:
 at most so many lives, KC_FAULTS_MINUTES: begin none after that, KC_FAULTS_WORKERS: clusters at a time.
-The points are spread evenly over all lives. The result goes to docs/faults.json, and from there into
-docs/faults.md."""
+The points are spread evenly over all lives. The result goes to docs/faults.json after each life, and
+from there into docs/faults.md."""
 
 import datetime
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from e2e.faults.life import VERBS, Life
+from e2e.faults.life import Life
 from e2e.faults.report import write
 from lab.cli import REPO
 from lab.faults import points_of
@@ -35,17 +35,18 @@ class Points:
 
     def __init__(self):
         self.lock, self.left, self.results, self.lives = threading.Lock(), {}, [], 0
-        self.until = time.monotonic() + 60 * MINUTES
+        self.began, self.possible = time.monotonic(), {}
 
     def fill(self, verb, operations):
         self.left[verb] = points_of(operations)
         # Neighbours differ little: a run that is cut short should have seen all sorts.
         random.Random(f"{SEED} {verb}").shuffle(self.left[verb])
+        self.possible[verb] = len(self.left[verb])
 
     def take(self):
         """(the number of the next life, its points by verb), or None when all is done."""
         with self.lock:
-            over = self.lives >= LIVES or time.monotonic() > self.until
+            over = self.lives >= LIVES or self.minutes() > MINUTES
             if over or not any(self.left.values()):
                 return None
             self.lives += 1
@@ -62,6 +63,26 @@ class Points:
                 taken[r["verb"]].remove(r["point"])
             for v, points in taken.items():
                 self.left[v] = points + self.left[v]
+            self.save()
+
+    def minutes(self):
+        return (time.monotonic() - self.began) / 60
+
+    def save(self):
+        """docs/faults.json and the table made of it."""
+        how = ("reached", "exit", "failed")
+        result = {
+            "date": datetime.date.today().isoformat(),
+            "minutes": round(self.minutes()),
+            "seed": SEED,
+            "possible": self.possible,
+            "results": [
+                {"verb": r["verb"], **r["point"]._asdict(), **{k: r[k] for k in how}}
+                for r in self.results
+            ],
+        }
+        (REPO / "docs" / "faults.json").write_text(json.dumps(result, indent=1) + "\n")
+        write(REPO / "docs")
 
 
 class Worker:
@@ -127,7 +148,7 @@ def folder_of(top, i):
 
 
 def main():
-    began, points = time.monotonic(), Points()
+    points = Points()
     with tempfile.TemporaryDirectory() as top:
         workers = [Worker(folder_of(top, i)) for i in range(WORKERS)]
         workers[0].boot()
@@ -136,22 +157,9 @@ def main():
         except BaseException:
             workers[0].end()
             raise
-        total = {v: len(points.left[v]) for v in VERBS}
-        print("points:", total, flush=True)
+        print("points:", points.possible, flush=True)
         with ThreadPoolExecutor(WORKERS) as pool:
             ended = [pool.submit(w.work, points) for w in workers]
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "minutes": round((time.monotonic() - began) / 60),
-        "seed": SEED,
-        "possible": total,
-        "results": [
-            {"verb": r["verb"], **r["point"]._asdict(), **{k: r[k] for k in ("reached", "exit", "failed")}}
-            for r in points.results
-        ],
-    }
-    (REPO / "docs" / "faults.json").write_text(json.dumps(result, indent=1) + "\n")
-    write(REPO / "docs")
     for e in filter(None, (x.exception() for x in ended)):
         raise e
     return any(r["failed"] for r in points.results)
