@@ -90,11 +90,11 @@ static int start(const struct kc_agent *a, const char *verb, struct kc_err *err)
 	if (n < 0)
 		return kc_fail_errno(err, errno, "/proc/self/exe");
 	self[n] = '\0';
-	r = kc_host_write(KC_NODE_CURRENT, text, strlen(text), 0600, err);
+	r = kc_host_write_shared(KC_NODE_CURRENT, text, strlen(text), err);
 	if (r == 0)
-		r = kc_host_write(KC_NODE_ENVELOPE, envelope, strlen(envelope), 0600, err);
+		r = kc_host_write_shared(KC_NODE_ENVELOPE, envelope, strlen(envelope), err);
 	if (r == 0)
-		r = kc_host_write(KC_NODE_EVENTS, "", 0, 0600, err);
+		r = kc_host_write_shared(KC_NODE_EVENTS, "", 0, err);
 	if (r < 0)
 		return r;
 	kc_runl(NULL, NULL, "systemctl", "reset-failed", KC_NODE_UNIT ".service", NULL);

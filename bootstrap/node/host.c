@@ -46,7 +46,7 @@ static int store(const struct kc_node_host *h, const char *name, const json_t *v
 	_cleanup_free_ char *text = kc_json_text(v);
 	int r = kc_mkdir_p(h->state, 0700, err);
 
-	return r < 0 ? r : kc_host_write(path, text, strlen(text), 0600, err);
+	return r < 0 ? r : kc_host_write_shared(path, text, strlen(text), err);
 }
 
 /*
@@ -282,26 +282,74 @@ void kc_host_rmparents(struct kc_node_host *h, const char *path)
 	}
 }
 
-int kc_host_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err)
+/* The open half becomes path, or goes. */
+static int finish(const char *half, int fd, const char *path, const void *data, size_t len,
+		  mode_t mode, struct kc_err *err)
 {
-	_cleanup_free_ char *tmp = xasprintf("%s.kubecdn-tmp.XXXXXX", path);
-	_cleanup_close_ int fd = mkostemp(tmp, O_CLOEXEC);
-	int r;
+	int r = kc_write_all(fd, data, len, err);
 
-	if (fd < 0)
-		return kc_fail_errno(err, errno, "%s", path);
-	r = kc_write_all(fd, data, len, err);
 	/* A directory with the set-group-ID bit would give it another group. */
 	if (r == 0 && fchown(fd, geteuid(), getegid()) < 0)
 		r = kc_fail_errno(err, errno, "chown");
 	if (r == 0 && fchmod(fd, mode) < 0)
 		r = kc_fail_errno(err, errno, "chmod");
-	if (r == 0 && rename(tmp, path) < 0)
+	if (r == 0 && rename(half, path) < 0)
 		r = kc_fail_errno(err, errno, "rename");
 	if (r < 0) {
-		unlink(tmp);
+		unlink(half);
 		return kc_wrap(err, "%s", path);
 	}
+	return 0;
+}
+
+char *kc_host_half(const char *path)
+{
+	return xasprintf("%s.kubecdn-tmp", path);
+}
+
+int kc_host_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err)
+{
+	_cleanup_free_ char *half = kc_host_half(path);
+	_cleanup_close_ int fd = -1;
+
+	unlink(half);
+	fd = open(half, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	return finish(half, fd, path, data, len, mode, err);
+}
+
+int kc_host_write_shared(const char *path, const void *data, size_t len, struct kc_err *err)
+{
+	_cleanup_free_ char *half = xasprintf("%s.XXXXXX", path);
+	_cleanup_close_ int fd = mkostemp(half, O_CLOEXEC);
+
+	if (fd < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	return finish(half, fd, path, data, len, 0600, err);
+}
+
+static bool is_there(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+bool kc_host_remains(const char *path)
+{
+	_cleanup_free_ char *half = kc_host_half(path);
+
+	return is_there(path) || is_there(half);
+}
+
+int kc_host_unlink(const char *path, struct kc_err *err)
+{
+	_cleanup_free_ char *half = kc_host_half(path);
+
+	unlink(half);
+	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
+		return kc_fail_errno(err, errno, "rm %s", path);
 	return 0;
 }
 

@@ -83,6 +83,14 @@ void kc_host_rmparents(struct kc_node_host *h, const char *path);
 
 /* Replace path atomically; not synced: after a power loss find sees what is missing. */
 int kc_host_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err);
+/* The same for the agent's own state, mode 0600: several agents may write the same file. */
+int kc_host_write_shared(const char *path, const void *data, size_t len, struct kc_err *err);
+/* Where path is written before it is renamed, and what a killed agent leaves. Owned. */
+char *kc_host_half(const char *path);
+/* Is path or its half there? What the find of a task that is leaving asks. */
+bool kc_host_remains(const char *path);
+/* rm -f both. */
+int kc_host_unlink(const char *path, struct kc_err *err);
 
 /* SHA-256 of a file by the stat cache, hashing it when size, times or inode changed. */
 int kc_host_hash(struct kc_node_host *h, const char *path, const struct stat *st,

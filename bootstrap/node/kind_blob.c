@@ -21,6 +21,11 @@ static int blob_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	r = kc_node_need(t, NULL, "path", &path, err);
 	if (r < 0)
 		return r;
+	if (t->leaving) {
+		if (kc_host_remains(path))
+			*ret_actual = kc_pack("{s:s}", "path", path);
+		return 0;
+	}
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0
 							   : kc_fail_errno(err, errno, "%s", path);
@@ -108,7 +113,7 @@ static int blob_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		r = kc_host_repaired(ctx, path, err);
 	if (r < 0)
 		return r;
-	tmp = xasprintf("%s.kubecdn-tmp", path);
+	tmp = kc_host_half(path);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return kc_fail_errno(err, errno, "%s", tmp);
@@ -130,19 +135,16 @@ static int blob_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 
 static int blob_remove(void *ctx, const struct kc_task *t, const json_t *actual, struct kc_err *err)
 {
-	_cleanup_free_ char *tmp = NULL;
 	const char *path;
 	int r;
 
 	r = kc_node_need(t, actual, "path", &path, err);
 	if (r < 0)
 		return r;
-	tmp = xasprintf("%s.kubecdn-tmp", path);
-	unlink(tmp);
-	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
-		return kc_fail_errno(err, errno, "rm %s", path);
-	kc_host_rmparents(ctx, path);
-	return 0;
+	r = kc_host_unlink(path, err);
+	if (r == 0)
+		kc_host_rmparents(ctx, path);
+	return r;
 }
 
 /* How it travelled says nothing about the file. */

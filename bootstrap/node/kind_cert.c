@@ -142,7 +142,7 @@ static int cert_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	if (r < 0)
 		return r;
 	if (t->leaving) {
-		if (kc_exists(cert) || kc_exists(key))
+		if (kc_host_remains(cert) || kc_host_remains(key))
 			*ret_actual = kc_pack("{s:s, s:s}", "cert", cert, "key", key);
 		return 0;
 	}
@@ -235,7 +235,7 @@ int kc_node_cert_csr(struct kc_node_host *h, const char *id, const json_t *want,
 		if (r == 0)
 			r = kc_key_new(&key, err);
 		if (r == 0)
-			r = kc_host_write(path, key, strlen(key), 0600, err);
+			r = kc_host_write_shared(path, key, strlen(key), err);
 		if (r < 0)
 			return r;
 	}
@@ -338,14 +338,16 @@ static int cert_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 {
 	const char *paths[] = { kc_node_str(t, actual, "cert"), kc_node_str(t, actual, "key") };
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(paths); i++) {
 		if (!paths[i])
 			continue;
-		if (unlink(paths[i]) < 0 && errno != ENOENT && errno != ENOTDIR)
-			return kc_fail_errno(err, errno, "rm %s", paths[i]);
-		kc_host_rmparents(ctx, paths[i]);
+		r = kc_host_unlink(paths[i], err);
+		if (r == 0)
+			kc_host_rmparents(ctx, paths[i]);
 	}
-	return 0;
+	return r;
 }
 
 static void cert_normalize(json_t *want, json_t *actual)

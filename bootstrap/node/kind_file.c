@@ -73,6 +73,15 @@ static int file_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	r = kc_node_need(t, NULL, "path", &path, err);
 	if (r < 0)
 		return r;
+	if (t->leaving) {
+		_cleanup_free_ char *key = xasprintf("file:%s", path);
+		json_auto_t *was = kc_host_before(ctx, key);
+
+		if (was) /* else what is there is as it was before us, or comes from somebody else
+			  */
+			*ret_actual = kc_pack("{s:s}", "path", path);
+		return 0;
+	}
 	if (lstat(path, &st) < 0)
 		return errno == ENOENT || errno == ENOTDIR ? 0
 							   : kc_fail_errno(err, errno, "%s", path);
@@ -181,13 +190,15 @@ static int file_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 		return r;
 	key = xasprintf("file:%s", path);
 	was = kc_host_before(ctx, key);
+	if (!was)
+		return 0;
 	text = kc_json_get_str(was, "content", NULL);
 	if (text) {
 		const char *mode = kc_json_get_str(was, "mode", "0644");
 
 		r = kc_host_write(path, text, strlen(text), (mode_t)strtoul(mode, NULL, 8), err);
-	} else if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR) {
-		r = kc_fail_errno(err, errno, "rm %s", path);
+	} else {
+		r = kc_host_unlink(path, err);
 	}
 	if (r == 0)
 		r = kc_host_unnote(ctx, key, err);
@@ -323,6 +334,11 @@ static int link_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	r = kc_node_need(t, NULL, "path", &path, err);
 	if (r < 0)
 		return r;
+	if (t->leaving) {
+		if (kc_host_remains(path))
+			*ret_actual = kc_pack("{s:s}", "path", path);
+		return 0;
+	}
 	initial = json_is_true(kc_node_get(t, NULL, "initial"));
 	n = readlink(path, target, sizeof(target) - 1);
 	if (n < 0 && (errno == ENOENT || errno == ENOTDIR))
@@ -363,7 +379,7 @@ static int link_apply(void *ctx, const struct kc_task *t, const json_t *actual,
 		r = kc_host_repaired(ctx, path, err);
 	if (r < 0)
 		return r;
-	tmp = xasprintf("%s.kubecdn-tmp", path);
+	tmp = kc_host_half(path);
 	unlink(tmp);
 	if (symlink(target, tmp) < 0 || rename(tmp, path) < 0)
 		return kc_fail_errno(err, errno, "linking %s", path);
@@ -378,10 +394,10 @@ static int link_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 	r = kc_node_need(t, actual, "path", &path, err);
 	if (r < 0)
 		return r;
-	if (unlink(path) < 0 && errno != ENOENT && errno != ENOTDIR)
-		return kc_fail_errno(err, errno, "rm %s", path);
-	kc_host_rmparents(ctx, path);
-	return 0;
+	r = kc_host_unlink(path, err);
+	if (r == 0)
+		kc_host_rmparents(ctx, path);
+	return r;
 }
 
 const struct kc_kind kc_node_link = {

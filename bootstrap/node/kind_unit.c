@@ -289,7 +289,8 @@ static int unit_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 		return r;
 	path = xasprintf("%s/%s", h->units, name);
 	text = unit_text(h, name);
-	if (!text && t->leaving && !kc_exists(path) && is_loaded(name, path))
+	if (!text && t->leaving && !kc_exists(path) &&
+	    (kc_host_remains(path) || is_loaded(name, path)))
 		*ret_actual = kc_pack("{s:s}", "name", name);
 	if (!text || stat(path, &st) < 0)
 		return 0;
@@ -450,14 +451,19 @@ static int unit_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 		return r;
 	path = xasprintf("%s/%s", h->units, name);
 	text = unit_text(h, name);
-	if (!text)
-		return kc_exists(path) ? 0 : kc_host_reload(h, err);
+	if (!text && kc_exists(path))
+		return 0;
+	if (!text) {
+		r = kc_host_unlink(path, err);
+		return r < 0 ? r : kc_host_reload(h, err);
+	}
 	r = kc_runl(NULL, err, "systemctl", "stop", name, NULL);
 	if (r < 0)
 		return r;
 	set_enabled(h, name, text, false, NULL);
-	if (unlink(path) < 0 && errno != ENOENT)
-		return kc_fail_errno(err, errno, "rm %s", path);
+	r = kc_host_unlink(path, err);
+	if (r < 0)
+		return r;
 	kc_runl(NULL, NULL, "systemctl", "reset-failed", name, NULL);
 	return kc_host_reload(h, err);
 }

@@ -385,8 +385,16 @@ def test_a_service_that_does_not_stop(site):
 
 
 def test_a_removal_that_was_cut_off(site):
-    """Half of a pair of files, and a unit that systemd still knows: reset is not through with them."""
+    """Half of a pair of files, a half of a file, a unit that systemd still knows: reset is not through
+    with them. A file that it has put back already is the host's again."""
+    motd = (site.host.root / "etc/motd").read_bytes()
     site.apply()
+    notes = site.host.root / "var/lib/kubecdn/before.json"
+    noted = json.loads(notes.read_text())
+    del noted["file:/etc/motd"]
+    notes.write_text(json.dumps(noted))
+    (site.host.root / "etc/motd").write_bytes(motd)
+    site.host.ssh("chmod 644 /etc/motd; mv /opt/kctest/bin/program /opt/kctest/bin/program.kubecdn-tmp")
     site.host.ssh(
         "systemctl stop kctest; rm /etc/systemd/system/kctest.service"
         " /etc/systemd/system/multi-user.target.wants/kctest.service /etc/kctest/pki/server.crt"
