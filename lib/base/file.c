@@ -68,7 +68,8 @@ static int sync_dir_of(const char *path, struct kc_err *err)
 
 int kc_file_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err)
 {
-	_cleanup_free_ char *tmp = xasprintf("%s.tmp.XXXXXX", path);
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	_cleanup_free_ char *tmp = xasprintf("%.*s.%s.XXXXXX", (int)(name - path), path, name);
 	_cleanup_close_ int fd = mkostemp(tmp, O_CLOEXEC);
 	int r;
 

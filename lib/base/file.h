@@ -14,7 +14,8 @@
 /* The whole file, NUL-terminated; more than max bytes is KC_EINVAL. ret_len may be NULL. */
 int kc_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 		 struct kc_err *err);
-/* Replace path atomically and durably; a reader sees the old or the new content. */
+/* Replace path atomically and durably; a reader sees the old or the new content. Whoever is killed
+   in the middle leaves a half beside it whose name starts with a dot. */
 int kc_file_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err);
 /* mkdir -p with this mode for what is made; an existing directory is left as it is. */
 int kc_mkdir_p(const char *path, mode_t mode, struct kc_err *err);

@@ -175,6 +175,16 @@ def test_a_reboot_of_this_host_is_survived(cluster):
     cluster.ssh(after["cp1"], "true")
 
 
+def test_the_half_of_a_killed_write_goes(cluster):
+    cluster.call("up")
+    cluster.call("down", 1)
+    cluster.dir.mkdir(parents=True)
+    (cluster.dir / "owner").write_text(cluster.uid)
+    (cluster.dir / ".network.json.Uvi3Pl").write_text("{")
+    cluster.call("down", 1)
+    assert_gone(cluster.uid[:8])
+
+
 def test_machines_come_and_go_one_by_one(cluster):
     one = machines(cluster.call("up", 1))
     three = cluster.call("up", 3)
