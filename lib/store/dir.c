@@ -100,10 +100,13 @@ static int remove_if_empty(const char *path, const struct stat *st, int type, st
    Only below the one that the program's keys begin with: the root can be anybody's. */
 static int sweep_empty(const struct kc_store *s, struct kc_err *err)
 {
-	_cleanup_free_ char *top = path_of(s, "clusters");
+	_cleanup_free_ char *top = path_of(s, "clusters"), *used = path_of(s, ".lock");
 	_cleanup_close_ int lock = -1;
-	int r = take_lock(s, &lock, err);
+	int r;
 
+	if (!kc_exists(used)) /* nothing was ever removed; to open changes nothing */
+		return 0;
+	r = take_lock(s, &lock, err);
 	if (r == 0)
 		nftw(top, remove_if_empty, 16, FTW_DEPTH | FTW_PHYS);
 	return r;
