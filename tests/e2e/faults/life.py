@@ -1,13 +1,17 @@
-"""A cluster's life of four changes, each of which can be disturbed: made, a worker, a label and a flag
-added, these removed, deleted. Whatever happened, the same command again must lead to the end that an
-undisturbed one has, leave nothing to do, and the last one leave the hosts as they were before."""
+"""A cluster's life of four changes, each of which can be disturbed: made, then a worker, a label and a
+flag added and two programs moved to their next patch release, all this undone, deleted. Whatever
+happened, the same command again must lead to the end that an undisturbed one has, leave nothing to do,
+and the last one leave the hosts as they were before."""
 
 import json
+import os
+from pathlib import Path
 
 from lab import yaml
 from lab.cli import Cli, pending
 from lab.faults import Injected
 from lab.hosts import run
+from lab.older import OLDER, older_bundle
 from lab.snapshot import diff, snapshot, tree_of
 
 NAME = "faults"
@@ -36,6 +40,8 @@ class Life:
         hosts.append(yaml.host_entry(lab["w2"], "worker"))
         flag = {"extraArgs": {"max-pods": "77"}}
         self.large.write_text(yaml.cluster(NAME, hosts, kubelet=flag))
+        self.newer = Path(os.environ["KC_BUNDLE"])
+        self.older = older_bundle(self.newer)
         self.lives = 0
 
     def argv(self, verb):
@@ -61,6 +67,7 @@ class Life:
         self.begin()
         for verb in VERBS:
             runs, why = [], None
+            self.cli.bundle = self.newer if verb == "grow" else self.older
             for point in points.get(verb, [None]):
                 r, operations, reached = self.injected.run(*self.argv(verb), "--yes", point=point)
                 runs.append((point, r, operations, reached))
@@ -98,6 +105,16 @@ class Life:
         check(set(nodes) == names, "nodes:", *nodes)
         edge = nodes["w1"]["metadata"]["labels"].get("kubecdn.io/edge")
         check(edge == ("yes" if verb == "grow" else None), "the label of w1:", edge)
+        self.check_versions()
+
+    def check_versions(self):
+        """Those of the bundle; of etcd by what runs, not by what is on the disk."""
+        inventory = json.loads(Path(self.cli.bundle, "bundle.json").read_text())
+        want = {c["name"]: c["version"] for c in inventory["components"] if c["name"] in OLDER}
+        etcd = self.lab["cp1"].ssh("/proc/$(systemctl show -P MainPID etcd)/exe --version").stdout
+        runc = self.lab["w1"].ssh("/opt/kubecdn/bin/runc --version").stdout
+        check(f"etcd Version: {want['etcd']}\n" in etcd, "etcd:", etcd)
+        check(f"runc version {want['runc']}\n" in runc, "runc:", runc)
 
     def objects(self):
         return [p for p in (self.cli.state / "clusters" / NAME).rglob("*") if p.is_file()]
