@@ -85,12 +85,14 @@ int local_json_write(const char *path, const json_t *v, struct kc_err *err)
 int local_dir_check(const struct local *l, bool *ret_exists, struct kc_err *err)
 {
 	_cleanup_free_ char *mark = xasprintf("%s/owner", l->dir), *uid = NULL;
+	int r = local_read(mark, &uid, NULL);
 
-	if (!kc_exists(l->dir)) {
+	/* In this order: another task may drop the folder meanwhile. */
+	if (r < 0 && !kc_exists(l->dir)) {
 		*ret_exists = false;
 		return 0;
 	}
-	if (local_read(mark, &uid, NULL) < 0 || !streq(uid, l->uid))
+	if (r < 0 || !streq(uid, l->uid))
 		return kc_fail(err, KC_ECONFLICT,
 			       "%s was not made by this cluster (its file owner is not %s): move "
 			       "it away",
@@ -175,8 +177,9 @@ void local_dir_drop(const struct local *l)
 	if (local_dir_check(l, &exists, NULL) == 0 && exists) {
 		if (only_leftovers(machines, ""))
 			kc_rm_rf(machines, NULL);
-		if (only_leftovers(l->dir, "owner"))
-			kc_rm_rf(l->dir, NULL);
+		/* At once: nobody may find a folder that has lost its owner. */
+		if (only_leftovers(l->dir, "owner") && rename(l->dir, tmp) == 0)
+			kc_rm_rf(tmp, NULL);
 	}
 	rmdir(LOCAL_BASE); /* fails, as it should, while another cluster's folder is in it */
 }
