@@ -1,7 +1,8 @@
 """Every fault of a cluster's life, a life after the other, some side by side: `make faults`. KC_FAULTS:
 at most so many lives, KC_FAULTS_MINUTES: begin none after that, KC_FAULTS_WORKERS: clusters at a time.
-The points are spread evenly over all lives. The result goes to docs/faults.json after each life, and
-from there into docs/faults.md."""
+The points are spread evenly over all lives; one that a run did not reach is first in another life,
+whose run has everything before it. The result goes to docs/faults.json after each life, and from there
+into docs/faults.md."""
 
 import datetime
 import json
@@ -34,35 +35,48 @@ class Points:
     """What is still to be tried, and what came of the rest; shared by all workers."""
 
     def __init__(self):
-        self.lock, self.left, self.results, self.lives = threading.Lock(), {}, [], 0
+        self.lock, self.left, self.missed = threading.Lock(), {}, {}
+        self.results, self.lives, self.most = [], 0, {}
         self.began, self.possible = time.monotonic(), {}
 
     def fill(self, verb, operations):
         self.left[verb] = points_of(operations)
         # Neighbours differ little: a run that is cut short should have seen all sorts.
         random.Random(f"{SEED} {verb}").shuffle(self.left[verb])
-        self.possible[verb] = len(self.left[verb])
+        self.possible[verb], self.missed[verb] = len(self.left[verb]), []
+        for p in self.left[verb]:
+            self.most[verb, p.op] = max(p.number, self.most.get((verb, p.op), 0))
 
     def take(self):
         """(the number of the next life, its points by verb), or None when all is done."""
         with self.lock:
             over = self.lives >= LIVES or self.minutes() > MINUTES
-            if over or not any(self.left.values()):
+            if over or not any([*self.left.values(), *self.missed.values()]):
                 return None
             self.lives += 1
-            taken = {v: p[:IN_A_ROW] for v, p in self.left.items()}
-            for v in taken:
-                del self.left[v][:IN_A_ROW]
-            return self.lives, taken
+            return self.lives, {v: self.take_of(v) for v in self.left}
+
+    def take_of(self, verb):
+        """Early ones first: a run that resumes has the less to do the further the one before it came."""
+        first, self.missed[verb] = self.missed[verb][:1], self.missed[verb][1:]
+        n = IN_A_ROW - len(first)
+        more, self.left[verb] = self.left[verb][:n], self.left[verb][n:]
+        return first + sorted(more, key=lambda p: p.number / self.most[verb, p.op])
 
     def put(self, taken, results):
-        """Points that were not come to are tried in another life."""
+        """What was not reached by a run that began in the middle, or not come to at all, is tried in
+        another life."""
         with self.lock:
-            self.results += results
-            for r in results:
-                taken[r["verb"]].remove(r["point"])
-            for v, points in taken.items():
-                self.left[v] = points + self.left[v]
+            for verb, points in taken.items():
+                by_point = {r["point"]: r for r in results if r["verb"] == verb}
+                for i, p in enumerate(points):
+                    r = by_point.get(p)
+                    if not r:
+                        self.left[verb].insert(0, p)
+                    elif r["reached"] or r["failed"] or i == 0:
+                        self.results.append(r)
+                    else:
+                        self.missed[verb].append(p)
             self.save()
 
     def minutes(self):
