@@ -161,7 +161,9 @@ def test_an_operator_that_slept(life):
         asleep.send_signal(signal.SIGCONT)
     out = life.cli.state.parent / f"{life.cli.state.name}.create.out"
     assert asleep.wait(60) == 1, out.read_text()
-    assert "lock" in out.read_text().splitlines()[-1], out.read_text()
+    last = out.read_text().splitlines()[-1]
+    # The state refuses it, or a host does, whichever it asks first.
+    assert "lock" in last or "a newer operator (fence 2) works on this host" in last, out.read_text()
     assert tree_of(life.cli.state) == before
     assert marks == {n: marker_of(life.lab[n]) for n in marks}
     assert pending(life.cli.plan(*life.argv("create")[1:])) == {}
