@@ -70,8 +70,39 @@ static void end_with(pid_t parent)
 }
 #endif
 
-/* In the child: wire the streams, then exec. On failure errno goes through the EXEC pipe. */
-static void child(const struct kc_run *run, int p[PIPES][2], pid_t parent)
+/* Add "NAME=value" unless NAME is there. */
+static void env_add(const char **env, const char *assignment)
+{
+	size_t len = strcspn(assignment, "="), n;
+
+	for (n = 0; env[n]; n++)
+		if (strncmp(env[n], assignment, len) == 0 && env[n][len] == '=')
+			return;
+	env[n] = assignment;
+}
+
+/* The child's environment: the last word of run->env, replies in English, and what is ours. */
+static const char **environment(const struct kc_run *run)
+{
+	size_t n = 0, n_run = 0;
+	const char **env;
+
+	while (environ && environ[n])
+		n++;
+	while (run->env && run->env[n_run])
+		n_run++;
+	env = xcalloc(n + n_run + 2, sizeof(*env));
+	for (size_t i = n_run; i-- > 0;)
+		env_add(env, run->env[i]);
+	env_add(env, "LC_ALL=C");
+	for (size_t i = 0; i < n; i++)
+		env_add(env, environ[i]);
+	return env;
+}
+
+/* In the child: wire the streams, then exec. On failure errno goes through the EXEC pipe. Other
+ * threads may have held any lock when we forked, malloc's too: plain system calls only. */
+static void child(const struct kc_run *run, const char **env, int p[PIPES][2], pid_t parent)
 {
 	int in = run->input ? p[IN][0] : open("/dev/null", O_RDONLY), out = p[OUT][1],
 	    errfd = run->merge ? p[OUT][1] : p[ERR][1], e;
@@ -88,9 +119,7 @@ static void child(const struct kc_run *run, int p[PIPES][2], pid_t parent)
 		goto fail;
 	if (run->dir && chdir(run->dir) < 0)
 		goto fail;
-	setenv("LC_ALL", "C", 1);
-	for (const char *const *v = run->env; v && *v; v++)
-		putenv((char *)*v);
+	environ = (char **)env;
 	execvp(run->argv[0], (char *const *)run->argv);
 fail:
 	e = errno;
@@ -217,6 +246,7 @@ static int judge(const struct kc_run *run, int status, struct kc_buf *errs, stru
 
 static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, struct kc_err *err)
 {
+	_cleanup_free_ const char **env = environment(run);
 	pid_t parent = getpid();
 	int failed = 0;
 
@@ -229,7 +259,7 @@ static int start(const struct kc_run *run, int p[PIPES][2], pid_t *ret_pid, stru
 	if (*ret_pid < 0)
 		return kc_fail_errno(err, errno, "fork");
 	if (*ret_pid == 0)
-		child(run, p, parent);
+		child(run, env, p, parent);
 	replace_child(0, *ret_pid);
 	kc_closep(&p[IN][0]);
 	kc_closep(&p[OUT][1]);

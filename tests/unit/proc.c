@@ -31,6 +31,18 @@ static void test_output_and_exit_code(void **state)
 	assert_string_equal(err.msg, "sh: exit code 3: why");
 }
 
+static void test_environment(void **state)
+{
+	const char *argv[] = { "sh", "-c", "echo $LC_ALL $HOME $KC_PROC_A $KC_PROC_B", NULL };
+	const char *env[] = { "HOME=/first", "KC_PROC_A=", "HOME=/last", "KC_PROC_A=a=b", NULL };
+	struct kc_run run = { .argv = argv, .env = env };
+	_cleanup_free_ char *out = NULL;
+
+	setenv("KC_PROC_B", "ours", 1);
+	assert_int_equal(kc_run(&run, &out, NULL), 0);
+	assert_string_equal(out, "C /last a=b ours\n");
+}
+
 static void test_deadline(void **state)
 {
 	const char *argv[] = { "sleep", "1000", NULL };
@@ -167,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_output_and_exit_code),
+		cmocka_unit_test(test_environment),
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_kill_all),
