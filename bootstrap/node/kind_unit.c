@@ -461,11 +461,10 @@ static int unit_remove(void *ctx, const struct kc_task *t, const json_t *actual,
 	if (r < 0)
 		return r;
 	set_enabled(h, name, text, false, NULL);
-	r = kc_host_unlink(path, err);
-	if (r < 0)
-		return r;
+	/* While there is a file: without it a failed unit is nobody's. */
 	kc_runl(NULL, NULL, "systemctl", "reset-failed", name, NULL);
-	return kc_host_reload(h, err);
+	r = kc_host_unlink(path, err);
+	return r < 0 ? r : kc_host_reload(h, err);
 }
 
 static void unit_normalize(json_t *want, json_t *actual)
