@@ -21,6 +21,10 @@ VERBS = {
 }
 
 
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
 def table(data):
     lines = [
         "| verb | killed or cut | points | reached | same end |",
@@ -44,7 +48,7 @@ def table(data):
         f"{len(rows)} of {possible} points that an undisturbed life has.\n\n"
     )
     failures = [
-        f"- {r['verb']}, {r['do']} {r['when']} {r['op']} {r['number']}: {r['failed']}"
+        f"- {r['verb']}, {r['do']} {r['when']} {r['op']} {r['number']}: {last_line(r['failed'])}"
         for r in rows
         if r["failed"]
     ]
