@@ -76,7 +76,7 @@ class Life:
             try:
                 self.resume(verb, r, point)
             except (Failed, RuntimeError, TimeoutError) as e:
-                why = str(e)
+                why = str(e) or repr(e)
             for run_of in runs:
                 seen(verb, *run_of, why)
             if why:
