@@ -5,7 +5,6 @@ whose run has everything before it. The result goes to docs/faults.json after ea
 into docs/faults.md."""
 
 import datetime
-import json
 import os
 import random
 import sys
@@ -17,8 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from e2e.faults import report
 from e2e.faults.life import Life
-from e2e.faults.report import write
 from lab.cli import REPO
 from lab.faults import points_of
 from lab.hosts import LabHosts
@@ -95,8 +94,8 @@ class Points:
                 for r in self.results
             ],
         }
-        (REPO / "docs" / "faults.json").write_text(json.dumps(result, indent=1) + "\n")
-        write(REPO / "docs")
+        (REPO / "docs" / "faults.json").write_text(report.text(result))
+        report.write(REPO / "docs")
 
 
 class Worker:

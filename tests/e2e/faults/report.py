@@ -15,10 +15,17 @@ WHAT = {
 }
 VERBS = {
     "create": "create",
-    "grow": "update: worker, label, flag added",
+    "grow": "update: worker, label, flag, patches added",
     "shrink": "update: the same removed",
     "delete": "delete",
 }
+
+
+def text(data):
+    """JSON with a result a line."""
+    head = json.dumps({k: v for k, v in data.items() if k != "results"}, indent=1)
+    rows = ",\n".join("  " + json.dumps(r) for r in data["results"])
+    return head.removesuffix("\n}") + f',\n "results": [\n{rows}\n ]\n}}\n'
 
 
 def last_line(text):
