@@ -295,6 +295,22 @@ static int take_lock(struct session *s, const char *verb, size_t *ret_older, str
 	return r < 0 ? kc_wrap(err, "cluster %s", s->name) : 0;
 }
 
+int session_guard(void *cookie, struct kc_err *err)
+{
+	struct session *s = cookie;
+
+	return s->lock ? kc_lock_check(s->lock, err) : 0;
+}
+
+static int open_state(struct session *s, uint64_t fence, struct kc_err *err)
+{
+	int r = kc_state_open(s->store, s->prefix, s->uid, fence, &s->state, err);
+
+	if (r == 0)
+		kc_state_guard(s->state, session_guard, s);
+	return r;
+}
+
 int session_begin(struct session *s, const char *verb, bool writing, struct kc_err *err)
 {
 	uint64_t fence = 0;
@@ -324,7 +340,7 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 	}
 	s->secrets = (struct kc_secrets){ .store = s->store, .prefix = s->prefix };
 	if (r == 0 && s->exists)
-		r = kc_state_open(s->store, s->prefix, s->uid, fence, &s->state, err);
+		r = open_state(s, fence, err);
 	s->engine.fence = fence;
 	return r;
 }
@@ -339,8 +355,7 @@ int session_commit(struct session *s, struct kc_err *err)
 		r = store_identity(s, err);
 		s->exists = r == 0;
 		if (r == 0)
-			r = kc_state_open(s->store, s->prefix, s->uid, s->engine.fence, &s->state,
-					  err);
+			r = open_state(s, s->engine.fence, err);
 		s->engine.state = s->state;
 	}
 	return r < 0 ? r : store_document(s, err);

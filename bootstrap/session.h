@@ -59,6 +59,9 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 /* Before the first change: what is new (uid, document) goes into the store, and not earlier, so
  * that a refused plan leaves nothing. */
 int session_commit(struct session *s, struct kc_err *err);
+/* 0 while the lock is ours or none is held; for kc_engine.guard and kc_state_guard. cookie: the
+ * session. */
+int session_guard(void *cookie, struct kc_err *err);
 /* Before that: the plan's blobs are all there and undamaged, so that it can be carried out. */
 int session_check_blobs(struct session *s, struct kc_err *err);
 /* Bundle, agent, model, providers, engine. */

@@ -110,13 +110,6 @@ static int pack_agent(struct session *s, struct kc_err *err)
 	return 0;
 }
 
-static int guard(void *cookie, struct kc_err *err)
-{
-	struct session *s = cookie;
-
-	return s->lock ? kc_lock_check(s->lock, err) : 0;
-}
-
 static void forward_event(void *cookie, const struct kc_event *ev)
 {
 	struct session *s = cookie;
@@ -182,7 +175,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->engine.scan = s->deleting;
 	s->engine.state = s->state;
 	s->engine.threads = s->o->parallelism;
-	s->engine.guard = guard;
+	s->engine.guard = session_guard;
 	s->engine.event = forward_event;
 	s->engine.cookie = s;
 	return 0;

@@ -32,6 +32,8 @@ struct kc_state {
 	uint64_t fence;
 	char etag[KC_STORE_ETAG];
 	bool dirty;
+	int (*guard)(void *cookie, struct kc_err *err);
+	void *guard_cookie;
 
 	pthread_mutex_t lock;
 	pthread_cond_t cond;
@@ -374,6 +376,12 @@ int kc_state_open(struct kc_store *store, const char *prefix, const char *uid, u
 	return 0;
 }
 
+void kc_state_guard(struct kc_state *s, int (*fn)(void *cookie, struct kc_err *err), void *cookie)
+{
+	s->guard = fn;
+	s->guard_cookie = cookie;
+}
+
 const json_t *kc_state_tasks(const struct kc_state *s)
 {
 	return s->tasks;
@@ -409,11 +417,15 @@ static void lead(struct kc_state *s)
 	pthread_mutex_unlock(&s->lock);
 	seg = kc_pack("{s:s, s:I, s:I, s:o}", "uid", s->uid, "fence", (json_int_t)s->fence,
 		      "serial", (json_int_t)serial, "entries", batch);
-	r = kc_store_put_json(s->store, key, &kc_journal_format, seg, "", NULL, &err);
+	r = s->guard ? s->guard(s->guard_cookie, &err) : 0;
+	if (r == 0) {
+		r = kc_store_put_json(s->store, key, &kc_journal_format, seg, "", NULL, &err);
+		if (r < 0)
+			kc_wrap(&err, "the journal cannot be written; nothing more is changed");
+	}
 	pthread_mutex_lock(&s->lock);
 	s->leading = false;
 	if (r < 0) {
-		kc_wrap(&err, "the journal cannot be written; nothing more is changed");
 		s->failed = err;
 	} else {
 		s->committed = upto;

@@ -30,6 +30,11 @@ extern const struct kc_format kc_record_format, kc_journal_format;
  */
 int kc_state_open(struct kc_store *store, const char *prefix, const char *uid, uint64_t fence,
 		  struct kc_state **ret, struct kc_err *err);
+/*
+ * fn is asked before each segment is put; when it fails so does what was to be recorded, now and
+ * from then on. A holder that slept past its lease so leaves no segment for others to sweep up.
+ */
+void kc_state_guard(struct kc_state *s, int (*fn)(void *cookie, struct kc_err *err), void *cookie);
 /* Record plus replayed journal: {id: {...}}; borrowed, until the next change. An intent without
  * result has "pending": true. */
 const json_t *kc_state_tasks(const struct kc_state *s);

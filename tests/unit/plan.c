@@ -383,6 +383,24 @@ static void test_guard(void **x)
 	world_free(w);
 }
 
+/* Who slept past the lease puts no segment either. */
+static void test_guarded_journal(void **x)
+{
+	struct world *w = world_new();
+	json_auto_t *keys = NULL;
+
+	apply_ok(w, "[" THING("a", "\"n\":1") "]");
+	assert_int_equal(kc_state_compact(w->e.state, &w->err), 0);
+	kc_state_guard(w->e.state, no_longer_ours, NULL);
+	plan_ok(w, "[" THING("a", "\"n\":2") "," THING("b", "") "]");
+	assert_int_equal(kc_plan_apply(&w->e, w->plan, &w->err), KC_ECONFLICT);
+	assert_non_null(strstr(w->err.msg, "the lock was taken away"));
+	assert_int_equal(w->toy.applies, 1);
+	assert_int_equal(kc_store_list(w->store, "c/journal/", &keys, &w->err), 0);
+	assert_int_equal(json_array_size(keys), 0);
+	world_free(w);
+}
+
 /* The older holder cannot record: its segments are left out, its compaction fails. */
 static void test_fence(void **x)
 {
@@ -553,6 +571,7 @@ int main(void)
 		cmocka_unit_test(test_fan_out),
 		cmocka_unit_test(test_deadline_and_cancel),
 		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_guarded_journal),
 		cmocka_unit_test(test_fence),
 		cmocka_unit_test(test_forget),
 		cmocka_unit_test(test_forget_in_a_plan),
