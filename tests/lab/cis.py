@@ -8,6 +8,8 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Callable
 
+from .hosts import wait_for
+
 API, KCM, SCHED = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 PKI, CONF, UNITS = "/etc/kubernetes/pki", "/etc/kubecdn", "/etc/systemd/system"
 STRONG = "TLS_ECDHE_*_WITH_AES_*_GCM_SHA*"
@@ -24,9 +26,13 @@ class Machine:
 
     def argv(self, unit):
         if unit not in self.seen:
-            pid = self.read("systemctl", "show", "-P", "MainPID", unit).strip()
-            self.seen[unit] = self.read("cat", f"/proc/{pid}/cmdline").split("\0")[1:-1]
+            self.seen[unit] = wait_for(f"{unit} to run", lambda: self.running(unit), 60)
         return self.seen[unit]
+
+    def running(self, unit):
+        """Its words behind the program; none while systemd starts it, as after what it needs died."""
+        pid = self.read("systemctl", "show", "-P", "MainPID", unit).strip()
+        return self.read("cat", f"/proc/{pid}/cmdline").split("\0")[1:-1]
 
     def flag(self, unit, name):
         """The flag's value as the process was started, "" for a bare one, None when it is not set."""
