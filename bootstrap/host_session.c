@@ -50,12 +50,12 @@ static char *make_mark(void)
 	return xasprintf("KUBECDN-%s", hex);
 }
 
-/* sh runs script with more words; the mark is its $0. Owned. */
-static char *sh_command(const char *script, const char *mark, const char *words)
+/* sh runs script with more words; name is its $0. Owned. */
+static char *sh_command(const char *script, const char *name, const char *words)
 {
 	_cleanup_free_ char *quoted = kc_ssh_quote(script);
 
-	return xasprintf("sh -c %s %s%s%s", quoted, mark, *words ? " " : "", words);
+	return xasprintf("sh -c %s %s%s%s", quoted, name, *words ? " " : "", words);
 }
 
 /* The words behind the mark. Owned, or NULL. */
@@ -133,6 +133,7 @@ static int find_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *e
 		if (r < 0)
 			return r;
 	}
+	free(host->agent);
 	host->agent = xasprintf("%s%s%s", streq(how, "sudo") ? "sudo -n " : "",
 				host->tmp ? host->tmp : KC_NODE_BIN, "/kubecdn-node");
 	return 0;
@@ -224,6 +225,7 @@ int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 		return 0;
 	}
 	host = xcalloc(1, sizeof(*host));
+	host->hosts = h;
 	r = host_connect(h, ssh, false, &host->ssh, err);
 	if (r == 0)
 		r = find_agent(h, host, err);
@@ -284,11 +286,14 @@ static long total_ms(const char *verb)
 	return streq(verb, "probe") || streq(verb, "reach") ? 10000 : 0;
 }
 
+/* silent: it failed, and with no word that is the agent's. */
 static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char *verb,
-		     const json_t *envelope, struct kc_err *err)
+		     const json_t *envelope, bool *ret_silent, struct kc_err *err)
 {
-	_cleanup_free_ char *mark = make_mark(), *words = xasprintf("%s %s", host->agent, verb),
-			    *command = sh_command("echo \"$0\"; exec \"$@\"", mark, words);
+	_cleanup_free_ char *mark = make_mark(),
+			    *words = xasprintf("%s %s %s", mark, host->agent, verb),
+			    *command = sh_command("echo \"$1\"; shift; exec \"$@\"", "kubecdn-node",
+						  words);
 	_cleanup_wiped_ char *input = kc_json_text(envelope);
 	int code = 0, r;
 	struct kc_ssh_exec exec = {
@@ -304,6 +309,7 @@ static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char 
 	l->mark = mark;
 	r = kc_ssh_exec(host->ssh, &exec, &code, err);
 	l->mark = NULL;
+	*ret_silent = code && !l->failed;
 	if (r < 0)
 		return r;
 	if (l->failed) {
@@ -329,12 +335,26 @@ static int check_agent(struct kc_host *host, const json_t *answer, struct kc_err
 		       (long long)protocol, KC_NODE_PROTOCOL);
 }
 
+/*
+ * The reset of a run that was killed goes on without it, and in the end takes away the installed
+ * agent, which we found when we connected. Then ours is brought.
+ */
+static bool brought_anew(struct kc_host *host)
+{
+	return !host->tmp && find_agent(host->hosts, host, NULL) == 0 && host->tmp;
+}
+
 int host_call(struct kc_host *host, const struct kc_task *task, const char *verb,
 	      const json_t *envelope, json_t **ret, struct kc_err *err)
 {
 	struct kc_agent_lines l = { .task = task };
-	int r = run_agent(host, &l, verb, envelope, err);
+	bool silent = false;
+	int r = run_agent(host, &l, verb, envelope, &silent, err);
 
+	if (r < 0 && silent && brought_anew(host)) {
+		kc_buf_done(&l.buf);
+		r = run_agent(host, &l, verb, envelope, &silent, err);
+	}
 	kc_buf_done(&l.buf);
 	if (r == 0 && !l.last)
 		r = kc_fail(err, KC_EFAIL, "%s: the agent's %s gave no answer",

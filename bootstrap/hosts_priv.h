@@ -6,6 +6,7 @@
 #include "lib/net/ssh.h"
 
 struct kc_host {
+	struct kc_hosts *hosts;
 	char *task; /* id of its task */
 	struct kc_ssh *ssh;
 	char *tmp;   /* directory of an uploaded agent, or NULL: the installed one is the same */

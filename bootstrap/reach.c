@@ -15,6 +15,8 @@ enum { WINDOW_MS = 1500, LINES_MAX = 12, NAMES_MAX = 3, STACK = 256 << 10 };
 struct host {
 	const char *id, *name, *address; /* borrowed from the tasks */
 	bool control_plane, fresh;
+	bool half_made; /* in the cluster, but a unit is missing or down: its silence means nothing
+			 */
 	json_t *question, *targets; /* targets[i]: {"to", "port", "udp"} of peers[i] */
 	json_t *answer;
 	int expect;
@@ -34,14 +36,32 @@ static const struct {
 	{ 10250, false, true, false }, { 8472, true, false, false },
 };
 
-static bool is_fresh(const struct kc_plan *plan, const char *id)
+static const json_t *entry_of(const struct kc_plan *plan, const char *id)
 {
 	const json_t *entry;
 	size_t i;
 
 	json_array_foreach(json_object_get(kc_plan_json(plan), "tasks"), i, entry)
 		if (streq(kc_json_get_str(entry, "id", ""), id))
-			return streq(kc_json_get_str(entry, "action", ""), "create");
+			return entry;
+	return NULL;
+}
+
+/* One of its units is not there or does not run. */
+static bool is_half_made(const json_t *entry)
+{
+	const json_t *child, *change;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(entry, "children"), i, child) {
+		if (!streq(kc_json_get_str(child, "kind", ""), "unit"))
+			continue;
+		if (streq(kc_json_get_str(child, "action", ""), "create"))
+			return true;
+		json_array_foreach(json_object_get(child, "changes"), k, change)
+			if (streq(kc_json_get_str(change, "path", ""), "active"))
+				return true;
+	}
 	return false;
 }
 
@@ -57,6 +77,7 @@ static size_t take_hosts(const struct kc_plan *plan, const json_t *tasks, struct
 		const char *id = kc_json_get_str(task, "id", "");
 		const json_t *node = kc_json_at(task, "want.node");
 		const char *address = kc_json_get_str(node, "address", NULL);
+		const json_t *entry = entry_of(plan, id);
 
 		if (!streq(kc_json_get_str(task, "kind", ""), "node") || !address ||
 		    !json_object_get(kc_plan_actual(plan, id), "facts"))
@@ -64,7 +85,8 @@ static size_t take_hosts(const struct kc_plan *plan, const json_t *tasks, struct
 		out[n] =
 			(struct host){ .id = id, .name = id + strlen("node/"), .address = address };
 		out[n].control_plane = streq(kc_json_get_str(node, "role", ""), "control-plane");
-		out[n].fresh = is_fresh(plan, id);
+		out[n].fresh = streq(kc_json_get_str(entry, "action", ""), "create");
+		out[n].half_made = !out[n].fresh && is_half_made(entry);
 		*ret_fresh |= out[n++].fresh;
 	}
 	return n;
@@ -115,7 +137,7 @@ static void make_questions(struct host *hosts, size_t n)
 	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n; k++)
-			if (i != k && (hosts[i].fresh || hosts[k].fresh))
+			if (i != k && (hosts[i].fresh || hosts[k].fresh) && !hosts[k].half_made)
 				add_pair(&hosts[i], &hosts[k]);
 	for (size_t i = 0; i < n; i++)
 		json_object_set_new(hosts[i].question, "expect", json_integer(hosts[i].expect));

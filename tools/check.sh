@@ -117,14 +117,17 @@ bundle() {
 	echo "bundle $KUBECDN_BUNDLE, programs $KC_BUNDLE_BIN"
 }
 
-# Two files at a time: a cluster that comes up leaves the processors idle for a third of it.
+# e2e PRESET [pytest arguments]. Two files at a time: a cluster that comes up leaves the processors idle
+# for a third of it.
 e2e() {
+	preset=$1
+	shift
 	r=0
-	KUBECDN="$top/build/release/bin/kubecdn" KC_BUILD="$top/build/release" \
+	KUBECDN="$top/build/$preset/bin/kubecdn" KC_BUILD="$top/build/$preset" \
 		"$cache/venv/bin/python" -m pytest -q -ra -p no:cacheprovider --timeout=600 --durations=15 \
 		-n 2 --dist loadfile \
-		--junit-xml="$results/e2e.xml" tests/e2e </dev/null || r=1
-	count "$results/e2e.xml"
+		--junit-xml="$results/e2e-$preset.xml" "$@" tests/e2e </dev/null || r=1
+	count "$results/e2e-$preset.xml"
 	all_ran || r=1
 	return $r
 }
@@ -142,7 +145,9 @@ section unit-debug unit debug
 section unit-tsan unit tsan -R '^(ui|plan|crash|store)$'
 # Sanitized builds sample the second crash; this one takes every point twice.
 section unit-release unit release -R '^crash$'
-! $full || section e2e e2e
+! $full || section e2e e2e release
+# The program and the agents under ASan and UBSan. Faults are put in by a library that is preloaded.
+[ -z "${KC_NIGHTLY:-}" ] || section e2e-debug e2e debug --ignore=tests/e2e/faults
 
 printf '\n%s' "$stages"
 printf '%6d s  in all\n' "$(($(date +%s) - began))"

@@ -296,6 +296,28 @@ def test_a_lost_record(tmp_path):
             run("ip", "netns", "del", name, check=False)
 
 
+TAKER = """#!/bin/sh
+case "$2" in
+*"kubecdn-node reset"*) [ -e /run/taken ] || { touch /run/taken; rm /opt/kubecdn/bin/kubecdn-node; } ;;
+esac
+exec /bin/sh "$@"
+"""
+
+
+def test_a_reset_of_before_takes_the_agent_away(hosts, tmp_path):
+    """One whose command was killed goes on, and ends between our look at the agent and its start."""
+    cli, w1 = Cli(tmp_path / "state"), hosts.lab["w1"]
+    cli.ok(*hosts.create(tmp_path), "--yes")
+    w1.put("/usr/local/bin/taker", TAKER, 0o755)
+    w1.enter("sed", "-i", "/^root:/s|/bin/bash|/usr/local/bin/taker|", "/etc/passwd")
+    try:
+        cli.ok("cluster", "delete", NAME, "--yes")
+    finally:
+        w1.enter("sed", "-i", "/^root:/s|/usr/local/bin/taker|/bin/bash|", "/etc/passwd")
+    w1.enter("rm", "/run/taken", "/usr/local/bin/taker")
+    hosts.assert_clean(None)
+
+
 def put_back(host, told):
     """Do what the program told to do with a host that it forgot."""
     envelope = re.search(r"echo '(\{.*\})' \| ssh .* sudo (\S+) reset", told)

@@ -58,3 +58,19 @@ def test_blocked_pairs_are_named(cli, lab, tmp_path):
     plan = cli.plan("create", "-f", file)
     print(f"open: {time.monotonic() - start:.2f} s")
     assert pending(plan)["node/w1"] == "create"
+
+
+def test_a_host_whose_server_is_down_is_mended_while_another_joins(cli, lab, tmp_path):
+    """Its port is silent because of what this very update repairs, not for a firewall."""
+    file, entries = tmp_path / "cluster.yaml", [
+        yaml.host_entry(lab["cp1"], "control-plane"),
+        yaml.host_entry(lab["w1"], "worker"),
+    ]
+    file.write_text(yaml.cluster("reach", entries))
+    cli.ok("cluster", "create", "-f", file, "--yes")
+    lab["cp1"].enter("systemctl", "disable", "--now", "kube-apiserver")
+    file.write_text(yaml.cluster("reach", [*entries, yaml.host_entry(lab["w2"], "worker")]))
+    found = pending(cli.plan("update", "-f", file))
+    assert found["node/w2"] == "create" and found["node/cp1"] == "update"
+    cli.ok("cluster", "update", "-f", file, "--yes", "--wait", "90s")
+    assert pending(cli.plan("update", "-f", file)) == {}
