@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every fault of a cluster's life; writes docs/faults.json and the table of docs/faults.md. Hours.
+# Every fault of a cluster's life: docs/faults.json and the table of docs/faults.md, hours. Limited: build/faults.json.
 # usage: [KC_FAULTS=LIVES] [KC_FAULTS_MINUTES=N] [KC_SEED=1] tools/faults.sh
 set -eu
 
