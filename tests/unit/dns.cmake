@@ -1,1 +1,2 @@
 kc_test(geo SOURCES ${KC_TEST_DIR}/geo.c DEPS geo)
+kc_test(net_dns SOURCES ${KC_TEST_DIR}/net_dns.c DEPS net-dns codec-json base)

@@ -1,0 +1,69 @@
+/*
+ * DNS messages over ldns: questions with a client subnet (RFC 7871), dynamic
+ * updates with prerequisites (RFC 2136), signed with TSIG (RFC 8945).
+ *
+ *	question -> message -> UDP, then TCP if it was cut -> message -> reply (JSON)
+ *	prerequisites + changes -> one signed message over TCP -> made, or who was there first
+ *
+ * An rrset is {"name": "www.example.com.", "type": "A", "ttl": 30, "data": ["192.0.2.1", …]}:
+ * names absolute and in lower case, data in presentation form and sorted, so that equal rrsets are
+ * equal values. Nothing is cached or retried but a lost UDP packet. Calls are independent of each
+ * other, from any thread.
+ *
+ * Errors: KC_ETIMEOUT (no answer), KC_EAGAIN (cannot connect; SERVFAIL), KC_EAUTH (REFUSED,
+ *NOTAUTH, a signature that is wrong or missing on either side), KC_ECONFLICT (a prerequisite does
+ *not hold), KC_EINVAL (a name, a type or data that is none), KC_EFAIL (all other rcodes, replies
+ *that are no DNS).
+ */
+#ifndef KC_NET_DNS_H
+#define KC_NET_DNS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/addr.h"
+#include "lib/base/err.h"
+
+/* hmac-sha256 with a secret in base64, as `keymgr -t` and `tsig-keygen` print it. */
+struct kc_dns_key {
+	const char *name, *secret;
+};
+
+struct kc_dns_server {
+	struct kc_addr address;
+	int port;		      /* 0: 53 */
+	const struct kc_dns_key *key; /* or NULL: unsigned */
+	long timeout_ms;	      /* of one exchange, all tries; 0: 5 s */
+};
+
+struct kc_dns_question {
+	const char *name, *type;
+	const char *subnet; /* of the client, "198.51.100.0/24"; or NULL */
+	bool tcp;	    /* not by UDP at all */
+};
+
+/*
+ * Ask, without recursion. The reply: {"rcode": "NOERROR", "aa": true, "answer": [rrset…],
+ * "authority": [rrset…], "scope": 24}; scope only if the server echoed a client subnet. Every rcode
+ * is a success here.
+ */
+int kc_dns_ask(const struct kc_dns_server *server, const struct kc_dns_question *q, json_t **ret,
+	       struct kc_err *err);
+
+/*
+ * All of it or nothing, in one message of at most 64 KB (more is KC_EINVAL).
+ * prerequisites: {"name", "type", "data"}: there is exactly this rrset, whatever its TTL;
+ * {"name", "type"}: there is some rrset; {"name", "type", "absent": true}: there is none;
+ * {"name", "absent": true}: the name is not used at all.
+ * changes, in this order: {"delete": {"name", "type"}} the rrset, {"delete": {"name", "type",
+ * "data"}} these of its values, {"add": rrset}.
+ */
+int kc_dns_update(const struct kc_dns_server *server, const char *zone, const json_t *prerequisites,
+		  const json_t *changes, struct kc_err *err);
+
+/* A message's bytes as a reply of kc_dns_ask(); for tests. */
+int kc_dns_parse(const uint8_t *wire, size_t len, json_t **ret, struct kc_err *err);
+
+#endif

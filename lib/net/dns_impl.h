@@ -1,0 +1,33 @@
+/* Between dns.c (questions and updates), dns_rr.c (rrsets) and dns_socket.c. */
+#ifndef KC_NET_DNS_IMPL_H
+#define KC_NET_DNS_IMPL_H
+
+#include <ldns/ldns.h>
+
+#include "lib/base/mem.h"
+#include "lib/net/dns.h"
+
+KC_DEFINE_CLEANUP(ldns_pkt *, ldns_pkt_free)
+#define _cleanup_pkt_ _cleanup_(ldns_pkt_freep)
+
+enum { DNS_MESSAGE_MAX = 65535 };
+
+/* Those of one section, records of one name and type together. New reference. */
+json_t *dns_rrsets(const ldns_rr_list *rrs);
+/* KC_EINVAL names what is wrong. */
+int dns_type(const char *name, ldns_rr_type *ret, struct kc_err *err);
+int dns_name(const char *name, ldns_rdf **ret, struct kc_err *err);
+/* A record of the class without data: what it says is its type (RFC 2136, 2.4 and 2.5). */
+int dns_bare_rr(const char *name, const char *type, ldns_rr_class klass, ldns_rr **ret,
+		struct kc_err *err);
+/* A record for each of the rrset's data, with this class and TTL, into section of pkt. */
+int dns_push_rrset(ldns_pkt *pkt, ldns_pkt_section section, const json_t *rrset,
+		   ldns_rr_class klass, uint32_t ttl, struct kc_err *err);
+
+/* One exchange of bytes; the reply has the request's ID and is the caller's. */
+int dns_exchange(const struct kc_dns_server *server, bool tcp, const uint8_t *wire, size_t len,
+		 uint8_t **ret, size_t *ret_len, struct kc_err *err);
+/* "192.0.2.53 port 5353". Owned. */
+char *dns_server_name(const struct kc_dns_server *server);
+
+#endif
