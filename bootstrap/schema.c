@@ -1,6 +1,7 @@
 #include "bootstrap/schema.h"
 
 #include "bootstrap/schema_priv.h"
+#include "dns/policy.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/codec/yaml.h"
@@ -450,4 +451,4 @@ const struct kc_spec_kind kc_cluster_kind = {
 	.fields = cluster_fields,
 };
 
-const struct kc_spec_kind *const kc_kinds[] = { &kc_cluster_kind, NULL };
+const struct kc_spec_kind *const kc_kinds[] = { &kc_cluster_kind, &kc_traffic_kind, NULL };

@@ -2,6 +2,7 @@
 #include "bootstrap/schema.h"
 
 #include "bootstrap/schema_priv.h"
+#include "dns/policy.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/codec/yaml.h"
@@ -9,8 +10,8 @@
 #define CONTROL_PLANE_TAINT "node-role.kubernetes.io/control-plane:NoSchedule"
 
 /* Kinds of the design that are not built yet: named, so that the message can say so. */
-static const char *const future_kinds[] = { "Fleet",	      "TrafficPolicy", "PropagationPolicy",
-					    "OverridePolicy", "Drill",	       "RegionScaler" };
+static const char *const future_kinds[] = { "Fleet", "PropagationPolicy", "OverridePolicy", "Drill",
+					    "RegionScaler" };
 
 static struct kc_cluster_limits with_defaults(const struct kc_cluster_limits *limits)
 {
@@ -88,7 +89,10 @@ static bool is_cluster(const json_t *doc, struct kc_report *rep)
 
 	if (!kind || streq(kind, "Cluster"))
 		return true;
-	if (is_future_kind(kind))
+	if (streq(kind, kc_traffic_kind.name))
+		kc_report_value(rep, "/kind", "a %s is for `kubecdn dns`; give a Cluster here",
+				kind);
+	else if (is_future_kind(kind))
 		kc_report_value(rep, "/kind",
 				"%s is not available in this version yet; it knows Cluster", kind);
 	else if (kc_nearest(kind, known, 1))

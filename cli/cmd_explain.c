@@ -43,7 +43,7 @@ static int run_explain(const struct kc_args *args, struct kc_err *err)
 		return print_schema(path ? path : kc_cluster_kind.name, err);
 	if (!path) {
 		for (const struct kc_spec_kind *const *k = kc_kinds; *k; k++)
-			printf("%-12s %s  %s\n", (*k)->name, (*k)->api_version, (*k)->doc);
+			printf("%-14s %s  %s\n", (*k)->name, (*k)->api_version, (*k)->doc);
 		puts("\nkubecdn explain cluster.spec shows the fields of a kind.");
 		return 0;
 	}

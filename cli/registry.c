@@ -12,12 +12,13 @@ const struct kc_cloud *const kc_cli_clouds[] = {
 
 static const struct kc_noun nouns[] = {
 	{ "cluster", "Clusters" },
+	{ "dns", "DNS: where names lead, at all providers of a zone" },
 	{ "bundle", "Bundles: everything a cluster is made of, in one directory" },
 	{ NULL, NULL },
 };
 
 static const struct kc_verb *const verbs[] = {
-	kc_cli_cluster, kc_cli_cluster_read, kc_cli_bundle, kc_cli_explain, NULL,
+	kc_cli_cluster, kc_cli_cluster_read, kc_cli_dns, kc_cli_bundle, kc_cli_explain, NULL,
 };
 
 static const struct kc_opt global[] = {
@@ -33,7 +34,7 @@ static const struct kc_opt global[] = {
 	  .doc = "Stop cleanly when it takes longer" },
 	{ "verbose", 'v', KC_OPT_FLAG, .doc = "Say more about errors" },
 	{ "debug", .type = KC_OPT_STRING, .meta = "LIST", .env = "KUBECDN_DEBUG",
-	  .doc = "Trace components: http, ssh, proc (commands run here) or all" },
+	  .doc = "Trace components: dns, http, ssh, proc (commands run here) or all" },
 	{ "help", 'h', KC_OPT_FLAG, .doc = "Show help" },
 	{ NULL },
 };

@@ -39,14 +39,22 @@ fields() {
 	done
 }
 
+# manifest KIND FIELD: the page of a kind.
 manifest() {
-	printf '# The Cluster manifest\n\nMade by tools/reference.sh from `kubecdn explain`; do not edit.\n'
-	fields cluster
+	printf '# The %s manifest\n\nMade by tools/reference.sh from `kubecdn explain`; do not edit.\n' "$1"
+	fields "$2"
 }
 
+pages="commands.md cluster.md traffic-policy.md"
+
 commands >"$out/commands.md"
-manifest >"$out/cluster.md"
+manifest Cluster cluster >"$out/cluster.md"
+manifest TrafficPolicy trafficpolicy >"$out/traffic-policy.md"
 [ "$out" = "$to" ] && exit 0
-diff -u "$to/commands.md" "$out/commands.md" && diff -u "$to/cluster.md" "$out/cluster.md" && exit 0
+same=true
+for page in $pages; do
+	diff -u "$to/$page" "$out/$page" || same=false
+done
+$same && exit 0
 echo "docs/reference is out of step with the program: run tools/reference.sh $kubecdn"
 exit 1

@@ -4,25 +4,10 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
-from lab.cli import binary
-
-TOP = Path(__file__).resolve().parents[2]
-# What make check has done before: builds take long and are the same ones.
-DONE = ("make build", "kubecdn bundle build")
-
-
-def shell_of(document, heading=None):
-    """The indented lines below a heading (or of the whole page), as one script."""
-    text = (TOP / document).read_text()
-    if heading:
-        text = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
-    lines = re.findall(r"^ {4}(\S.*)$", text, re.M)
-    assert lines, document
-    return [line for line in lines if not line.startswith(DONE)]
-
+from lab.cli import REPO, binary
+from lab.docs import shell_of
 
 @pytest.fixture
 def place(tmp_path, built):
@@ -34,7 +19,7 @@ def place(tmp_path, built):
     (checkout / "build/release").mkdir(parents=True)
     (checkout / "build/release/bin").symlink_to(binary().parent)
     for name in ("tools", "examples"):
-        (checkout / name).symlink_to(TOP / name)
+        (checkout / name).symlink_to(REPO / name)
     env = {k: v for k, v in os.environ.items() if not k.startswith("KUBECDN")}
     env |= {
         "KUBECDN_STATE": str(tmp_path / "state"),
@@ -88,7 +73,7 @@ def test_tutorial(place):
 def test_demo(place):
     cwd, env = place
     env["DEMO_CLUSTER"] = "demo"
-    demo = str(TOP / "tools/demo.sh")
+    demo = str(REPO / "tools/demo.sh")
     try:
         done = run([demo], place)
         assert done.returncode == 0, done.stdout
@@ -102,7 +87,7 @@ def test_demo(place):
 
 def test_sealed_state(place):
     """On a state that an earlier program wrote: no command of the page needs the hosts."""
-    shutil.copytree(TOP / "tests/fixtures/state/1/whole", place[1]["KUBECDN_STATE"])
+    shutil.copytree(REPO / "tests/fixtures/state/1/whole", place[1]["KUBECDN_STATE"])
     begin = "set -ex\nPATH=$PWD/build/release/bin:$PATH\n"
     script = begin + "\n".join(shell_of("docs/how-to/sealed-state.md"))
     done = run(["sh", "-c", script], place)

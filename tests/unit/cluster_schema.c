@@ -246,7 +246,7 @@ static void test_documents(void **state)
 		  "t:1:7: kind: Fleet is not available in this version yet; it knows "
 		  "Cluster\n" },
 		{ "---\nkind: Cluster\n---\nkind: TrafficPolicy\n",
-		  "t:4:7: kind: TrafficPolicy is not available in this version yet" },
+		  "t:4:7: kind: a TrafficPolicy is for `kubecdn dns`" },
 		{ "kind: Clutser\n",
 		  "t:1:7: kind: no kind \"Clutser\"; did you mean \"Cluster\"?\n" },
 		{ "kind: Deployment\n", "t:1:7: kind: no kind \"Deployment\"; this version knows" },

@@ -1,0 +1,218 @@
+/* dns plan, apply: one policy at all copies of its zone. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "dns/policy.h"
+#include "dns/publish.h"
+#include "lib/base/buf.h"
+#include "lib/base/file.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/crypto/hash.h"
+#include "lib/plan/plan.h"
+
+enum { MANIFEST_MAX = 1 << 20, EXIT_SOME_FAILED = 3 };
+
+static const struct kc_dns_backend *const backends[] = { &kc_dns_rfc2136, NULL };
+
+static const struct kc_opt file_opts[] = {
+	{ "file", 'f', KC_OPT_STRING, "FILE", .doc = "Manifest of a TrafficPolicy, - for stdin" },
+	{ NULL },
+};
+
+static const struct kc_opt plan_opts[] = {
+	{ "detailed-exitcode", .type = KC_OPT_FLAG, .doc = "Exit 2 if there is something to do" },
+	{ NULL },
+};
+
+static const struct kc_opt apply_opts[] = {
+	{ "yes", 'y', KC_OPT_FLAG, .doc = "Do it; without this flag only a preview is shown" },
+	{ "confirm", .type = KC_OPT_STRING, .meta = "HASH",
+	  .doc = "Do it if the plan still has this hash" },
+	{ NULL },
+};
+
+static const struct kc_opt *const plan_lists[] = { file_opts, plan_opts, kc_cli_output, NULL };
+static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts, plan_opts, kc_cli_output,
+						    NULL };
+
+struct run {
+	const struct kc_args *args;
+	json_t *policy;
+	struct kc_publish *publish;
+	char hash[KC_SHA256_HEX];
+	size_t pending, refused;
+	bool applied;
+};
+
+static void run_done(struct run *v)
+{
+	kc_publish_close(v->publish);
+	json_decref(v->policy);
+}
+
+static int load(struct run *v, struct kc_err *err)
+{
+	const char *file = kc_args_str(v->args, "file");
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r;
+
+	if (!file)
+		return kc_cli_usage(err, "-f FILE is needed: the manifest of a TrafficPolicy");
+	r = kc_file_read(streq(file, "-") ? "/dev/stdin" : file, MANIFEST_MAX, &text, &len, err);
+	if (r < 0)
+		return r;
+	r = kc_policy_load(file, text, len, &v->policy, &lines, err);
+	return r < 0 && lines.len ? kc_fail_lines(err, KC_EINVAL, kc_buf_get(&lines)) : r;
+}
+
+static void count(struct run *v)
+{
+	const json_t *plan = kc_publish_plan(v->publish), *task;
+	json_auto_t *refused = kc_publish_refused(v->publish);
+	size_t i;
+
+	v->refused = json_array_size(refused);
+	json_array_foreach(json_object_get(plan, "tasks"), i, task)
+		v->pending += !streq(kc_json_get_str(task, "action", ""), "keep");
+	kc_sha256_json(plan, v->hash);
+}
+
+static void print_preview(const struct run *v, bool act)
+{
+	_cleanup_buf_ struct kc_buf text = { 0 };
+	const json_t *note;
+	size_t i;
+
+	kc_plan_text(kc_publish_plan(v->publish), kc_cli_color_stdout(v->args), &text);
+	fputs(kc_buf_get(&text), stdout);
+	json_array_foreach((json_t *)kc_publish_notes(v->publish), i, note)
+		printf("note: %s\n", json_string_value(note));
+	if (!v->pending && !v->refused)
+		puts("Nothing to do.");
+	else if (v->pending && !act)
+		printf("\nNothing was changed. Run kubecdn dns apply with --yes to apply (or "
+		       "--confirm %s).\n",
+		       v->hash);
+	fflush(stdout);
+}
+
+/* A line a copy that was not changed. */
+static int add_refused(const struct run *v, int r, struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf lines = { 0 };
+	json_auto_t *refused = kc_publish_refused(v->publish);
+	const json_t *c;
+	size_t i, n = json_array_size(refused);
+
+	if (!n)
+		return r;
+	json_array_foreach(refused, i, c)
+		kc_buf_printf(&lines, "%s%s: %s", i ? "\n" : "",
+			      kc_json_get_str(c, "provider", "?"), kc_json_get_str(c, "why", "?"));
+	kc_fail_lines(err, r < 0 ? r : KC_EFAIL, kc_buf_get(&lines));
+	return KC_EFAIL;
+}
+
+static int print_result(const struct run *v, struct kc_err *err)
+{
+	json_auto_t *result =
+		kc_pack("{s:O, s:s, s:b, s:O, s:o}", "plan", kc_publish_plan(v->publish), "hash",
+			v->hash, "applied", (int)v->applied, "notes", kc_publish_notes(v->publish),
+			"refused", kc_publish_refused(v->publish));
+
+	return kc_cli_print(v->args, result, err);
+}
+
+static int act(struct run *v, struct kc_err *err)
+{
+	const char *confirm = kc_args_str(v->args, "confirm");
+	int r;
+
+	if (confirm && !streq(confirm, v->hash))
+		return kc_fail(err, KC_ECONFLICT,
+			       "the plan is another one now (%s); look at it and confirm that",
+			       v->hash);
+	r = kc_publish_apply(v->publish, kc_cli_cancel(), err);
+	v->applied = r == 0;
+	return r;
+}
+
+/* Some copies may be as wanted while others failed: then it is neither done nor undone. */
+static int end(const struct run *v, int r, struct kc_err *err)
+{
+	json_auto_t *refused = kc_publish_refused(v->publish);
+	size_t copies = json_array_size(kc_json_at(v->policy, "spec.publish"));
+
+	if (!kc_cli_wants_text(v->args) && print_result(v, err) < 0)
+		return KC_EFAIL;
+	if (r == KC_ECANCELED || r == KC_ECONFLICT)
+		return r;
+	if (json_array_size(refused) && json_array_size(refused) < copies) {
+		add_refused(v, r, err);
+		fprintf(stderr, "kubecdn: %s\n", err->msg);
+		return EXIT_SOME_FAILED;
+	}
+	r = add_refused(v, r, err);
+	if (r < 0)
+		return r;
+	if (v->applied && kc_cli_wants_text(v->args))
+		puts("Done: every server answers so.");
+	return !v->applied && kc_args_bool(v->args, "detailed-exitcode") && v->pending
+		       ? KC_EXIT_PENDING
+		       : 0;
+}
+
+static int run_dns(const struct kc_args *args, bool may_act, struct kc_err *err)
+{
+	_cleanup_(run_done) struct run v = { .args = args };
+	bool yes = may_act && (kc_args_bool(args, "yes") || kc_args_given(args, "confirm"));
+	int r = load(&v, err);
+
+	if (r != 0)
+		return r;
+	r = kc_publish_open(v.policy, backends, &v.publish, err);
+	if (r < 0)
+		return r;
+	count(&v);
+	if (kc_cli_wants_text(args))
+		print_preview(&v, yes);
+	if (yes)
+		r = act(&v, err);
+	return end(&v, r, err);
+}
+
+static int run_plan(const struct kc_args *args, struct kc_err *err)
+{
+	return run_dns(args, false, err);
+}
+
+static int run_apply(const struct kc_args *args, struct kc_err *err)
+{
+	return run_dns(args, true, err);
+}
+
+const struct kc_verb kc_cli_dns[] = {
+	{ .path = "dns plan",
+	  .summary = "Show what a TrafficPolicy would change at every copy of its zone",
+	  .description = "Reads the zone's servers and changes nothing. Records that the policy's "
+			 "owner did not make are refused, with what stands there.",
+	  .examples = "kubecdn dns plan -f www.yaml",
+	  .opts = plan_lists,
+	  .run = run_plan },
+	{ .path = "dns apply",
+	  .summary = "Publish a TrafficPolicy (a preview without --yes)",
+	  .description =
+		  "Each copy of the zone is changed in one step, and only if all that stands at "
+		  "the "
+		  "name is still as the plan has seen it; then every server is asked, and what was "
+		  "before is put back if it does not answer so in time. Exit code 3: some copies "
+		  "were changed and others were not.",
+	  .examples = "kubecdn dns apply -f www.yaml --yes",
+	  .opts = apply_lists,
+	  .run = run_apply },
+	{ NULL },
+};

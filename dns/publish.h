@@ -1,0 +1,44 @@
+/*
+ * One policy at all copies of its zone.
+ *
+ *	policy -> wanted rrsets;  every copy --read--> before;  whose is it?  -> plan -> change ->
+ *look
+ *
+ * A name is ours where the mark beside it (policy.h) has the policy's owner, or where nothing
+ *stands at all; everything else is refused, and nothing there is touched. A change goes through
+ *only if all of it (mark, A, AAAA, CNAME) still is as the plan has seen it. Copies are independent
+ *of each other: one that cannot be reached or is refused does not keep the others from theirs.
+ */
+#ifndef KC_DNS_PUBLISH_H
+#define KC_DNS_PUBLISH_H
+
+#include <jansson.h>
+#include <stdatomic.h>
+
+#include "dns/backend.h"
+#include "lib/base/err.h"
+#include "lib/base/mem.h"
+
+struct kc_publish;
+
+/* Opens and reads every copy. An error is about the policy or its key files, not about a copy. */
+int kc_publish_open(const json_t *policy, const struct kc_dns_backend *const *backends,
+		    struct kc_publish **ret, struct kc_err *err);
+void kc_publish_close(struct kc_publish *p);
+KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
+#define _cleanup_publish_ _cleanup_(kc_publish_closep)
+
+/* As kc_plan_json() (lib/plan/plan.h) with a task a copy and rrset; borrowed. */
+const json_t *kc_publish_plan(const struct kc_publish *p);
+/* What the plan's rrsets lose of what the policy says: [text]; borrowed. */
+const json_t *kc_publish_notes(const struct kc_publish *p);
+/* Copies that cannot be changed: [{"where", "why"}]. New reference. */
+json_t *kc_publish_refused(const struct kc_publish *p);
+/*
+ * Change every copy that can be, and see that its servers answer so; if they do not in time what
+ * was before is put back. KC_EFAIL: of some copies kc_publish_refused() has more to say now.
+ * cancel: stops before the next copy.
+ */
+int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err);
+
+#endif
