@@ -1,6 +1,7 @@
-/* dns plan, apply: one policy at all copies of its zone. */
+/* dns plan, apply, claim: one policy at all copies of its zone. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "dns/policy.h"
@@ -12,7 +13,7 @@
 #include "lib/crypto/hash.h"
 #include "lib/plan/plan.h"
 
-enum { MANIFEST_MAX = 1 << 20, EXIT_SOME_FAILED = 3 };
+enum { MANIFEST_MAX = 1 << 20, KEY_MAX = 4096, EXIT_SOME_FAILED = 3 };
 
 static const struct kc_dns_backend *const backends[] = { &kc_dns_rfc2136, NULL };
 
@@ -33,13 +34,30 @@ static const struct kc_opt apply_opts[] = {
 	{ NULL },
 };
 
+static const struct kc_opt claim_opts[] = {
+	{ "region", .type = KC_OPT_STRING, .meta = "NAME",
+	  .doc = "The region that speaks, one of spec.regions" },
+	{ "key", .type = KC_OPT_STRING, .meta = "FILE",
+	  .doc = "Its private key, Ed25519 in PEM, which only its owner may read" },
+	{ "addresses", .type = KC_OPT_STRING, .meta = "LIST",
+	  .doc = "Where it serves: addresses with commas between" },
+	{ "withdraw", .type = KC_OPT_FLAG, .doc = "It serves nowhere any more" },
+	{ NULL },
+};
+
 static const struct kc_opt *const plan_lists[] = { file_opts, plan_opts, kc_cli_output, NULL };
 static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts, plan_opts, kc_cli_output,
 						    NULL };
 
+static const struct kc_opt *const claim_lists[] = { file_opts, claim_opts,    apply_opts,
+						    plan_opts, kc_cli_output, NULL };
+
 struct run {
 	const struct kc_args *args;
 	json_t *policy;
+	struct kc_publish_claim claim;
+	json_t *addresses;
+	char *key;
 	struct kc_publish *publish;
 	char hash[KC_SHA256_HEX];
 	size_t pending, refused;
@@ -50,6 +68,8 @@ static void run_done(struct run *v)
 {
 	kc_publish_close(v->publish);
 	json_decref(v->policy);
+	json_decref(v->addresses);
+	kc_free_wiped(v->key);
 }
 
 static int load(struct run *v, struct kc_err *err)
@@ -166,33 +186,84 @@ static int end(const struct run *v, int r, struct kc_err *err)
 		       : 0;
 }
 
-static int run_dns(const struct kc_args *args, bool may_act, struct kc_err *err)
+/* The copies are read, the plan is shown, and carried out if that is asked for. */
+static int go(struct run *v, bool claiming, bool may_act, struct kc_err *err)
 {
-	_cleanup_(run_done) struct run v = { .args = args };
-	bool yes = may_act && (kc_args_bool(args, "yes") || kc_args_given(args, "confirm"));
-	int r = load(&v, err);
+	bool yes = may_act && (kc_args_bool(v->args, "yes") || kc_args_given(v->args, "confirm"));
+	int r = kc_publish_open(v->policy, claiming ? &v->claim : NULL, backends, &v->publish, err);
 
-	if (r != 0)
-		return r;
-	r = kc_publish_open(v.policy, backends, &v.publish, err);
 	if (r < 0)
 		return r;
-	count(&v);
-	if (kc_cli_wants_text(args))
-		print_preview(&v, yes);
+	count(v);
+	if (kc_cli_wants_text(v->args))
+		print_preview(v, yes);
 	if (yes)
-		r = act(&v, err);
-	return end(&v, r, err);
+		r = act(v, err);
+	return end(v, r, err);
 }
 
 static int run_plan(const struct kc_args *args, struct kc_err *err)
 {
-	return run_dns(args, false, err);
+	_cleanup_(run_done) struct run v = { .args = args };
+	int r = load(&v, err);
+
+	return r ? r : go(&v, false, false, err);
 }
 
 static int run_apply(const struct kc_args *args, struct kc_err *err)
 {
-	return run_dns(args, true, err);
+	_cleanup_(run_done) struct run v = { .args = args };
+	int r = load(&v, err);
+
+	return r ? r : go(&v, false, true, err);
+}
+
+static int read_key(const char *file, char **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *path = kc_expand_home(file);
+	struct stat st;
+
+	if (stat(path, &st) == 0 && (st.st_mode & 077))
+		return kc_fail(err, KC_EINVAL, "%s: others can read it (mode %03o); chmod 600 it",
+			       file, st.st_mode & 0777);
+	return kc_file_read(path, KEY_MAX, ret, NULL, err);
+}
+
+static json_t *split(const char *list)
+{
+	json_t *out = json_array();
+
+	for (const char *p = list;; p++) {
+		size_t n = strcspn(p, ",");
+		_cleanup_free_ char *one = xstrndup(p, n);
+
+		json_array_append_new(out, json_string(one));
+		p += n;
+		if (!*p)
+			return out;
+	}
+}
+
+static int run_claim(const struct kc_args *args, struct kc_err *err)
+{
+	_cleanup_(run_done) struct run v = { .args = args };
+	const char *key = kc_args_str(args, "key"), *list = kc_args_str(args, "addresses");
+	int r;
+
+	v.claim.region = kc_args_str(args, "region");
+	if (!v.claim.region || !key)
+		return kc_cli_usage(err, "--region NAME and --key FILE are needed");
+	if (!list == !kc_args_bool(args, "withdraw"))
+		return kc_cli_usage(err, "either --addresses LIST or --withdraw is needed");
+	r = load(&v, err);
+	if (r == 0)
+		r = read_key(key, &v.key, err);
+	if (r != 0)
+		return r;
+	v.addresses = list ? split(list) : json_array();
+	v.claim.key_pem = v.key;
+	v.claim.addresses = v.addresses;
+	return go(&v, true, true, err);
 }
 
 const struct kc_verb kc_cli_dns[] = {
@@ -214,5 +285,16 @@ const struct kc_verb kc_cli_dns[] = {
 	  .examples = "kubecdn dns apply -f www.yaml --yes",
 	  .opts = apply_lists,
 	  .run = run_apply },
+	{ .path = "dns claim",
+	  .summary = "Say where one region serves (a preview without --yes)",
+	  .description =
+		  "Writes the region's own claim, signed with its key, and what follows from it "
+		  "together with the claims of all others, in one step at each copy of the zone. "
+		  "Regions that do so at the same time do not overwrite each other.",
+	  .examples = "kubecdn dns claim -f www.yaml --region eu --key eu.key --addresses "
+		      "192.0.2.1,2001:db8::1 --yes\n"
+		      "kubecdn dns claim -f www.yaml --region eu --key eu.key --withdraw --yes",
+	  .opts = claim_lists,
+	  .run = run_claim },
 	{ NULL },
 };

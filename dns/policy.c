@@ -1,18 +1,13 @@
+/* From a TrafficPolicy's text to a checked document with its defaults. */
 #include "dns/policy.h"
 
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "lib/base/addr.h"
+#include "dns/claims.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/codec/yaml.h"
-
-#define MARK_LABEL "_kc."
-#define WILDCARD   "*."
-/* A name that begins with "*" is no wildcard below another label, so its mark gets a word. */
-#define MARK_WILDCARD "_wildcard."
-#define MARK_VERSION  "v=kc1"
 
 enum { NAME_MAX_LEN = 253 };
 
@@ -26,12 +21,31 @@ static const json_t *spec_of(const json_t *policy)
 	return json_object_get(policy, "spec");
 }
 
-/* --- loading */
+/* Of the records beside the name. Owned. */
+static char *longest_name(const json_t *doc)
+{
+	_cleanup_free_ char *name = kc_policy_name(doc);
+	char *longest = kc_policy_mark_name(doc);
+	const json_t *region;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec_of(doc), "regions"), i, region) {
+		char *claim = kc_claim_name(name, kc_json_get_str(region, "name", ""));
+
+		if (strlen(claim) > strlen(longest)) {
+			free(longest);
+			longest = claim;
+		} else {
+			free(claim);
+		}
+	}
+	return longest;
+}
 
 static void check_name_in_zone(const json_t *doc, struct kc_report *rep)
 {
 	const char *name = name_of(doc), *zone = kc_json_get_str(spec_of(doc), "zone", "");
-	_cleanup_free_ char *below = xasprintf(".%s", zone), *mark = kc_policy_mark_name(doc);
+	_cleanup_free_ char *below = xasprintf(".%s", zone), *mark = longest_name(doc);
 
 	if (!streq(name, zone) && !kc_endswith(name, below))
 		kc_report_value(rep, "/metadata/name",
@@ -39,9 +53,45 @@ static void check_name_in_zone(const json_t *doc, struct kc_report *rep)
 				zone);
 	else if (strlen(mark) > NAME_MAX_LEN + 1)
 		kc_report_value(rep, "/metadata/name",
-				"with the owner's mark, %s, it is longer than the %d that DNS "
-				"takes; use a shorter name",
+				"the record beside it, %s, has a longer name than the %d bytes "
+				"that "
+				"DNS takes; use a shorter name",
 				mark, NAME_MAX_LEN);
+}
+
+/* One key for two regions would let each write the other's claims. */
+static void check_regions(const json_t *doc, struct kc_report *rep)
+{
+	static const char *const keys[] = { "name", "publicKey" };
+	const json_t *list = json_object_get(spec_of(doc), "regions"), *a, *b;
+	size_t i, k;
+
+	json_array_foreach((json_t *)list, i, a)
+		json_array_foreach((json_t *)list, k, b) {
+			if (k >= i)
+				break;
+			for (size_t n = 0; n < ARRAY_SIZE(keys); n++) {
+				_cleanup_free_ char *at =
+					xasprintf("/spec/regions/%zu/%s", i, keys[n]);
+
+				if (json_equal(json_object_get(a, keys[n]),
+					       json_object_get(b, keys[n])))
+					kc_report_value(rep, at,
+							"spec.regions[%zu] has this %s, too; give "
+							"each its own",
+							k, keys[n]);
+			}
+		}
+}
+
+static void check_some_source(const json_t *doc, struct kc_report *rep)
+{
+	if (!json_array_size(json_object_get(spec_of(doc), "endpoints")) &&
+	    !json_array_size(json_object_get(spec_of(doc), "regions")))
+		kc_report_value(rep, "/spec",
+				"neither endpoints nor regions, so the name leads nowhere; give "
+				"one "
+				"of them");
 }
 
 /* The index of an earlier endpoint with the same id or address, or -1. */
@@ -119,7 +169,9 @@ static int check(const json_t *doc, struct kc_report *rep, json_t **ret, struct 
 	if (r < 0)
 		return r;
 	check_name_in_zone(full, rep);
+	check_some_source(full, rep);
 	check_endpoints(full, rep);
+	check_regions(full, rep);
 	check_copies(full, rep);
 	r = kc_report_result(rep, err);
 	if (r == 0)
@@ -181,108 +233,4 @@ int kc_policy_load(const char *file, const char *text, size_t len, json_t **ret_
 		kc_buf_printf(errors, "%s%s", rep.n ? kc_buf_get(&rep.lines) : err->msg,
 			      rep.n ? "" : "\n");
 	return r;
-}
-
-/* --- what it makes */
-
-char *kc_policy_name(const json_t *policy)
-{
-	return xasprintf("%s.", name_of(policy));
-}
-
-char *kc_policy_mark_name(const json_t *policy)
-{
-	const char *name = name_of(policy);
-	bool wildcard = kc_startswith(name, WILDCARD);
-
-	return xasprintf(MARK_LABEL "%s%s.", wildcard ? MARK_WILDCARD : "",
-			 wildcard ? name + strlen(WILDCARD) : name);
-}
-
-json_t *kc_policy_mark(const json_t *policy)
-{
-	_cleanup_free_ char *name = kc_policy_mark_name(policy),
-			    *data = xasprintf("\"" MARK_VERSION " o=%s\"",
-					      kc_json_get_str(spec_of(policy), "owner", ""));
-
-	return kc_pack("{s:s, s:s, s:O, s:[s]}", "name", name, "type", "TXT", "ttl",
-		       kc_json_at(spec_of(policy), "ttl.answer"), "data", data);
-}
-
-char *kc_policy_mark_owner(const char *data)
-{
-	static const char before[] = "\"" MARK_VERSION " o=";
-	_cleanup_free_ char *owner = NULL;
-	const char *end;
-
-	if (!kc_startswith(data, before))
-		return NULL;
-	data += strlen(before);
-	end = data + strcspn(data, " \"");
-	owner = xstrndup(data, (size_t)(end - data));
-	return kc_is_dns_label(owner) ? TAKE(owner) : NULL;
-}
-
-/* Those that are to be answered: not drained, or all when none would be left. */
-static json_t *answered(const json_t *policy, json_t *notes)
-{
-	const json_t *all = json_object_get(spec_of(policy), "endpoints"), *e;
-	json_t *left = json_array();
-	size_t i;
-
-	json_array_foreach((json_t *)all, i, e)
-		if (!kc_json_get_bool(e, "drain", false))
-			json_array_append(left, (json_t *)e);
-	if (json_array_size(left))
-		return left;
-	json_decref(left);
-	json_array_append_new(notes, json_string("all endpoints are drained: all are answered, for "
-						 "the name is never left empty"));
-	return json_incref((json_t *)all);
-}
-
-/* The addresses of one family, sorted: equal policies make equal bytes. */
-static void add_rrset(const json_t *policy, const json_t *endpoints, int family, const char *type,
-		      json_t *out)
-{
-	_cleanup_free_ const char **found = NULL;
-	_cleanup_free_ char *name = kc_policy_name(policy);
-	const json_t *e, *a;
-	json_t *data;
-	size_t i, k, n = 0, all = 0;
-
-	json_array_foreach((json_t *)endpoints, i, e)
-		all += json_array_size(json_object_get(e, "addresses"));
-	found = xcalloc(all + 1, sizeof(*found));
-	json_array_foreach((json_t *)endpoints, i, e)
-		json_array_foreach(json_object_get(e, "addresses"), k, a) {
-			struct kc_addr addr;
-
-			if (kc_addr_parse(json_string_value(a), &addr) && addr.family == family)
-				found[n++] = json_string_value(a);
-		}
-	if (!n)
-		return;
-	kc_sort_text(found, n);
-	data = json_array();
-	for (i = 0; i < n; i++)
-		json_array_append_new(data, json_string(found[i]));
-	json_array_append_new(out,
-			      kc_pack("{s:s, s:s, s:O, s:o}", "name", name, "type", type, "ttl",
-				      kc_json_at(spec_of(policy), "ttl.answer"), "data", data));
-}
-
-json_t *kc_policy_lower(const json_t *policy, json_t *notes)
-{
-	json_auto_t *endpoints = answered(policy, notes);
-	json_t *out = json_array();
-
-	add_rrset(policy, endpoints, AF_INET, "A", out);
-	add_rrset(policy, endpoints, AF_INET6, "AAAA", out);
-	json_array_append_new(out, kc_policy_mark(policy));
-	if (json_array_size(endpoints) > 1)
-		json_array_append_new(notes,
-				      json_string("plain records: every client gets all addresses "
-						  "and takes any, near or far"));
-	return out;
 }

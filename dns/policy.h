@@ -2,7 +2,12 @@
  * The TrafficPolicy manifest, and what it makes of a DNS name.
  *
  *	file --kc_policy_load--> checked, defaulted document
- *	document --kc_policy_lower--> the rrsets that a copy of the zone is to have (pure)
+ *	document --kc_policy_which--> what has to be read at a copy of the zone
+ *	what was read --kc_policy_claims--> the claims of regions that count
+ *	document + claims --kc_policy_lower--> the rrsets that the copy is to have
+ *
+ * All but the first are pure functions: whoever compiles the same policy and claims gets the same
+ * bytes.
  *
  * Errors are as those of a Cluster: everything wrong at once, "file:line:column: path: why, what
  * to do". rrsets are those of lib/net/dns.h. Results are the caller's.
@@ -31,10 +36,19 @@ json_t *kc_policy_mark(const json_t *policy);
 /* The owner in the data of a mark, or NULL: it is none of ours. Owned. */
 char *kc_policy_mark_owner(const char *data);
 
+/* [{"name", "type"}] of all that a change depends on, in the order in which it is to be read. */
+json_t *kc_policy_which(const json_t *policy);
 /*
- * As plain records: A and AAAA of all endpoints that are not drained, and the mark. For servers
- * that cannot choose; clients do. notes (an array) gets what that loses, a sentence each.
+ * {region: {"epoch", "addresses"}} of the claims among rrsets that are signed by their region's key
+ * for this name and owner. notes (an array) gets a sentence on each of the others, which count for
+ * nothing.
  */
-json_t *kc_policy_lower(const json_t *policy, json_t *notes);
+json_t *kc_policy_claims(const json_t *policy, const json_t *rrsets, json_t *notes);
+/*
+ * As plain records: A and AAAA of all claims and all endpoints that are not drained, and the mark.
+ * For servers that cannot choose; clients do. Empty when there is no address at all. notes gets
+ * what that loses, a sentence each.
+ */
+json_t *kc_policy_lower(const json_t *policy, const json_t *claims, json_t *notes);
 
 #endif

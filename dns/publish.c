@@ -1,60 +1,44 @@
+/* Reading the copies, whose they are, what is wanted there, and the plan. */
 #include "dns/publish.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/claims.h"
 #include "dns/policy.h"
-#include "lib/base/clock.h"
+#include "dns/publish_priv.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/crypto/sign.h"
 
-/* PAUSE: between two looks at servers that do not answer as they should yet. */
-enum { COPIES_MAX = 8, TRIES = 3, PAUSE_MS = 100 };
-
-struct copy {
-	const struct kc_dns_backend *backend;
-	void *conn;
-	json_t *before;	   /* rrsets as they were read; NULL: they could not be */
-	struct kc_err why; /* it cannot be changed, if its code is not 0 */
-};
-
-struct kc_publish {
-	const json_t *policy; /* borrowed */
-	json_t *which, *wanted, *notes, *plan;
-	long within_ms;
-	struct copy copies[COPIES_MAX];
-	size_t n;
-};
-
-json_t *kc_dns_rrset_find(const json_t *rrsets, const char *name, const char *type)
-{
-	json_t *v;
-	size_t i;
-
-	json_array_foreach((json_t *)rrsets, i, v)
-		if (streq(kc_json_get_str(v, "name", ""), name) &&
-		    streq(kc_json_get_str(v, "type", ""), type))
-			return v;
-	return NULL;
-}
-
-static json_t *find_one(const json_t *rrsets, const json_t *one)
+json_t *publish_find(const json_t *rrsets, const json_t *one)
 {
 	return kc_dns_rrset_find(rrsets, kc_json_get_str(one, "name", ""),
 				 kc_json_get_str(one, "type", ""));
 }
 
-/*
- * A CNAME beside anything else is not allowed, so one that is there counts, too. The mark is read
- * last: whoever makes records between our questions is then seen as their owner.
- */
-static json_t *make_which(const json_t *policy)
+bool publish_same(const struct kc_publish *p, const json_t *a, const json_t *b)
 {
-	_cleanup_free_ char *name = kc_policy_name(policy), *mark = kc_policy_mark_name(policy);
+	const json_t *one;
+	size_t i;
 
-	return kc_pack("[{s:s, s:s}, {s:s, s:s}, {s:s, s:s}, {s:s, s:s}]", "name", name, "type",
-		       "A", "name", name, "type", "AAAA", "name", name, "type", "CNAME", "name",
-		       mark, "type", "TXT");
+	json_array_foreach(p->which, i, one) {
+		const json_t *x = publish_find(a, one), *y = publish_find(b, one);
+
+		if (!x != !y || (x && !json_equal(x, y)))
+			return false;
+	}
+	return true;
+}
+
+/* --- whose it is */
+
+/* A claim is no record of others: it counts, or it does not. */
+static bool is_claim(const json_t *policy, const json_t *rrset)
+{
+	_cleanup_free_ char *name = kc_policy_name(policy);
+
+	return !streq(kc_json_get_str(rrset, "name", ""), name);
 }
 
 /* Whose records are these? An error says so, and what to do. */
@@ -79,10 +63,123 @@ static int check_owner(const json_t *policy, const json_t *before, struct kc_err
 			       mark);
 	}
 	json_array_foreach((json_t *)before, i, v)
+		if (!is_claim(policy, v))
+			return kc_fail(err, KC_ECONFLICT,
+				       "%s has a %s record that nobody marked as yours; kubecdn "
+				       "changes no record that it did not make: remove it, or "
+				       "choose "
+				       "another name",
+				       name, kc_json_get_str(v, "type", "?"));
+	return 0;
+}
+
+/* --- what is wanted */
+
+/* The claim's text at an epoch. */
+static int own_text(const struct kc_publish *p, int64_t epoch, char **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *name = kc_policy_name(p->policy);
+	struct kc_claim c = { .owner = (char *)kc_json_get_str(json_object_get(p->policy, "spec"),
+							       "owner", ""),
+			      .region = (char *)p->claim->region,
+			      .epoch = (uint64_t)epoch,
+			      .addresses = (json_t *)p->claim->addresses };
+
+	return kc_claim_write(&c, name, p->claim->key_pem, ret, err);
+}
+
+/* The same again is the same text; anything else the next epoch. */
+static int add_own_claim(const struct kc_publish *p, const json_t *before, json_t *claims,
+			 json_t *rrsets, struct kc_err *err)
+{
+	_cleanup_free_ char *name = kc_policy_name(p->policy), *text = NULL, *data = NULL,
+			    *at = kc_claim_name(name, p->claim->region);
+	json_t *was = kc_dns_rrset_find(before, at, "TXT");
+	int64_t epoch = kc_json_get_int(json_object_get(claims, p->claim->region), "epoch", 0);
+	int r = own_text(p, epoch + !epoch, &text, err);
+
+	if (r < 0)
+		return r;
+	data = kc_claim_data(text);
+	if (epoch && !kc_json_has_str(json_object_get(was, "data"), data)) {
+		free(TAKE(text));
+		free(TAKE(data));
+		r = own_text(p, ++epoch, &text, err);
+		if (r < 0)
+			return r;
+		data = kc_claim_data(text);
+	}
+	json_array_append_new(rrsets,
+			      kc_pack("{s:s, s:s, s:O, s:[s]}", "name", at, "type", "TXT", "ttl",
+				      kc_json_at(p->policy, "spec.ttl.answer"), "data", data));
+	json_object_set_new(claims, p->claim->region,
+			    kc_pack("{s:I, s:O}", "epoch", (json_int_t)epoch, "addresses",
+				    p->claim->addresses));
+	return 0;
+}
+
+/* Claims of others stand as they are, also those that count for nothing: they are not ours. */
+static void keep_claims(const struct kc_publish *p, const json_t *before, json_t *rrsets)
+{
+	_cleanup_free_ char *name = kc_policy_name(p->policy), *own = NULL;
+	const json_t *region;
+	size_t i;
+
+	own = p->claim ? kc_claim_name(name, p->claim->region) : NULL;
+	json_array_foreach(kc_json_at(p->policy, "spec.regions"), i, region) {
+		_cleanup_free_ char *at = kc_claim_name(name, kc_json_get_str(region, "name", ""));
+		json_t *rrset = kc_dns_rrset_find(before, at, "TXT");
+
+		if (rrset && !strsame(at, own))
+			json_array_append(rrsets, rrset);
+	}
+}
+
+static int make_wanted(const struct kc_publish *p, const json_t *before, json_t *notes,
+		       json_t **ret, struct kc_err *err)
+{
+	json_auto_t *claims = kc_policy_claims(p->policy, before, notes), *rrsets = json_array(),
+		    *lowered = NULL;
+	_cleanup_free_ char *name = kc_policy_name(p->policy);
+	int r = 0;
+
+	keep_claims(p, before, rrsets);
+	if (p->claim)
+		r = add_own_claim(p, before, claims, rrsets, err);
+	if (r < 0)
+		return r;
+	lowered = kc_policy_lower(p->policy, claims, notes);
+	if (!json_array_size(lowered) &&
+	    (kc_dns_rrset_find(before, name, "A") || kc_dns_rrset_find(before, name, "AAAA")))
 		return kc_fail(err, KC_ECONFLICT,
-			       "%s has a %s record that nobody marked as yours; kubecdn changes no "
-			       "record that it did not make: remove it, or choose another name",
-			       name, kc_json_get_str(v, "type", "?"));
+			       "nothing would be left of %s, and a name that was answered is never "
+			       "left empty; let another region claim it first",
+			       name);
+	json_array_extend(rrsets, lowered);
+	*ret = TAKE(rrsets);
+	return 0;
+}
+
+int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err)
+{
+	json_auto_t *before = NULL, *wanted = NULL, *notes = json_array();
+	const json_t *note;
+	size_t i;
+	int r = c->backend->read(c->conn, p->which, &before, err);
+
+	if (r == 0)
+		r = check_owner(p->policy, before, err);
+	if (r == 0)
+		r = make_wanted(p, before, notes, &wanted, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(notes, i, note)
+		if (!kc_json_has_str(p->notes, json_string_value(note)))
+			json_array_append(p->notes, (json_t *)note);
+	json_decref(c->before);
+	json_decref(c->wanted);
+	c->before = TAKE(before);
+	c->wanted = TAKE(wanted);
 	return 0;
 }
 
@@ -103,8 +200,7 @@ static json_t *changes_of(const json_t *was, const json_t *is)
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		const json_t *a = json_object_get(was, paths[i]),
-			     *b = json_object_get(is, paths[i]);
+		json_t *a = json_object_get(was, paths[i]), *b = json_object_get(is, paths[i]);
 
 		if (a && b && json_equal(a, b))
 			continue;
@@ -120,7 +216,8 @@ static void plan_copy(const struct kc_publish *p, const struct copy *c, json_t *
 	size_t i;
 
 	json_array_foreach(p->which, i, one) {
-		const json_t *was = find_one(c->before, one), *is = find_one(p->wanted, one);
+		const json_t *was = publish_find(c->before, one),
+			     *is = publish_find(c->wanted, one);
 		_cleanup_free_ char *id =
 			xasprintf("dns/%s/%s/%s %s", c->backend->name, c->backend->where(c->conn),
 				  kc_json_get_str(one, "name", ""),
@@ -199,27 +296,52 @@ static int open_copy(struct kc_publish *p, const json_t *publish,
 	if (r < 0)
 		return kc_wrap(err, "spec.publish[%zu]", p->n);
 	p->n++;
-	r = c->backend->read(c->conn, p->which, &c->before, &why);
-	if (r == 0)
-		r = check_owner(p->policy, c->before, &why);
-	if (r < 0)
+	if (publish_read(p, c, &why) < 0)
 		c->why = why;
 	return 0;
 }
 
-int kc_publish_open(const json_t *policy, const struct kc_dns_backend *const *backends,
-		    struct kc_publish **ret, struct kc_err *err)
+/* A claim signed with another key than the policy's would count for nothing. */
+static int check_claim(const json_t *policy, const struct kc_publish_claim *claim,
+		       struct kc_err *err)
+{
+	_cleanup_free_ char *public = NULL;
+	const json_t *region;
+	size_t i;
+	int r = kc_sign_public(claim->key_pem, &public, err);
+
+	if (r < 0)
+		return r;
+	json_array_foreach(kc_json_at(policy, "spec.regions"), i, region) {
+		if (!streq(kc_json_get_str(region, "name", ""), claim->region))
+			continue;
+		if (streq(kc_json_get_str(region, "publicKey", ""), public))
+			return 0;
+		return kc_fail(err, KC_EINVAL,
+			       "this is not the key of region %s: spec.regions[%zu].publicKey is "
+			       "of "
+			       "another one, not %s",
+			       claim->region, i, public);
+	}
+	return kc_fail(err, KC_EINVAL, "the policy has no region \"%s\" in spec.regions",
+		       claim->region);
+}
+
+int kc_publish_open(const json_t *policy, const struct kc_publish_claim *claim,
+		    const struct kc_dns_backend *const *backends, struct kc_publish **ret,
+		    struct kc_err *err)
 {
 	const json_t *spec = json_object_get(policy, "spec"), *publish;
 	struct kc_publish *p = xcalloc(1, sizeof(*p));
 	size_t i;
-	int r = 0;
+	int r = claim ? check_claim(policy, claim, err) : 0;
 
 	p->policy = policy;
+	p->claim = claim;
 	p->notes = json_array();
-	p->which = make_which(policy);
-	p->wanted = kc_policy_lower(policy, p->notes);
-	if (!kc_parse_duration(json_string_value(kc_json_at(spec, "verify.within")), &p->within_ms))
+	p->which = kc_policy_which(policy);
+	if (r == 0 &&
+	    !kc_parse_duration(json_string_value(kc_json_at(spec, "verify.within")), &p->within_ms))
 		r = kc_fail(err, KC_EINVAL, "spec.verify.within is no time");
 	json_array_foreach(json_object_get(spec, "publish"), i, publish)
 		if (r == 0 && p->n < COPIES_MAX)
@@ -240,129 +362,10 @@ void kc_publish_close(struct kc_publish *p)
 	for (size_t i = 0; i < p->n; i++) {
 		p->copies[i].backend->close(p->copies[i].conn);
 		json_decref(p->copies[i].before);
+		json_decref(p->copies[i].wanted);
 	}
 	json_decref(p->which);
-	json_decref(p->wanted);
 	json_decref(p->notes);
 	json_decref(p->plan);
 	free(p);
-}
-
-/* --- applying */
-
-static bool same(const struct kc_publish *p, const json_t *a, const json_t *b)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(p->which, i, one) {
-		const json_t *x = find_one(a, one), *y = find_one(b, one);
-
-		if (!x != !y || (x && !json_equal(x, y)))
-			return false;
-	}
-	return true;
-}
-
-/*
- * From one state to the other. A reply may be lost, and others may write the very same: what counts
- * is what is there afterwards.
- */
-static int move(struct kc_publish *p, struct copy *c, const json_t *from, const json_t *to,
-		struct kc_err *err)
-{
-	int r = 0;
-
-	for (int i = 0; i < TRIES; i++) {
-		json_auto_t *now = NULL;
-		struct kc_err ignored;
-
-		r = c->backend->change(c->conn, p->which, from, to, err);
-		if (r == 0 || (r != KC_EAGAIN && r != KC_ETIMEOUT && r != KC_ECONFLICT))
-			return r;
-		if (c->backend->read(c->conn, p->which, &now, &ignored) < 0)
-			continue;
-		if (same(p, now, to))
-			return 0;
-		if (!same(p, now, from))
-			return kc_fail(err, KC_ECONFLICT,
-				       "somebody else changed it meanwhile, and nothing was "
-				       "changed by us; run the command again");
-	}
-	return r;
-}
-
-/* Does the zone still hold what we wrote? Only then is it worth waiting for its servers. */
-static bool still_ours(struct kc_publish *p, struct copy *c)
-{
-	json_auto_t *now = NULL;
-	struct kc_err ignored;
-
-	return c->backend->read(c->conn, p->which, &now, &ignored) < 0 || same(p, now, p->wanted);
-}
-
-/*
- * All that is wanted, from every server; what is to be gone a wildcard may still answer.
- * KC_ECONFLICT: somebody wrote something else after us.
- */
-static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
-{
-	int64_t deadline = kc_now_ms() + p->within_ms;
-	const json_t *rrset;
-	size_t i;
-
-	for (;;) {
-		int r = 0;
-
-		json_array_foreach(p->wanted, i, rrset) {
-			r = c->backend->look(c->conn, rrset, rrset, err);
-			if (r < 0)
-				break;
-		}
-		if (r < 0 && !still_ours(p, c))
-			return kc_fail(err, KC_ECONFLICT,
-				       "it was written, and somebody else changed it right after; "
-				       "run the command again");
-		if (r == 0 || kc_now_ms() > deadline)
-			return r;
-		kc_sleep_ms(PAUSE_MS);
-	}
-}
-
-static int apply_copy(struct kc_publish *p, struct copy *c, struct kc_err *err)
-{
-	struct kc_err undone;
-	int r;
-
-	if (same(p, c->before, p->wanted))
-		return look(p, c, err);
-	r = move(p, c, c->before, p->wanted, err);
-	if (r < 0)
-		return r;
-	r = look(p, c, err);
-	if (r == 0 || r == KC_ECONFLICT)
-		return r;
-	if (move(p, c, p->wanted, c->before, &undone) == 0)
-		return kc_wrap(err, "what was written is not served, and was taken back");
-	kc_wrap(err, "what was written is not served");
-	return kc_wrap(err, "it could not be taken back (%s)", undone.msg);
-}
-
-int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err)
-{
-	size_t failed = 0;
-
-	for (size_t i = 0; i < p->n; i++) {
-		struct copy *c = &p->copies[i];
-		struct kc_err why;
-
-		if (cancel && atomic_load(cancel))
-			return kc_fail(err, KC_ECANCELED, "stopped");
-		if (!c->why.code && apply_copy(p, c, &why) < 0)
-			c->why = why;
-		failed += c->why.code != 0;
-	}
-	return failed ? kc_fail(err, KC_EFAIL, "%zu of %zu copies of the zone were not changed",
-				failed, p->n)
-		      : 0;
 }

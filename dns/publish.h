@@ -1,13 +1,14 @@
 /*
- * One policy at all copies of its zone.
+ * One policy at all copies of its zone, and a region's own claim there.
  *
- *	policy -> wanted rrsets;  every copy --read--> before;  whose is it?  -> plan -> change ->
- *look
+ *	every copy --read--> what stands there -> whose is it? which claims count? -> wanted
+ *	wanted -> plan -> change -> look; not served in time: what was before is put back
  *
  * A name is ours where the mark beside it (policy.h) has the policy's owner, or where nothing
  *stands at all; everything else is refused, and nothing there is touched. A change goes through
- *only if all of it (mark, A, AAAA, CNAME) still is as the plan has seen it. Copies are independent
- *of each other: one that cannot be reached or is refused does not keep the others from theirs.
+ *only if all of it (addresses, claims, mark) still is as it was read, so a claim that came
+ *meanwhile is not overlooked. Copies are independent of each other: one that cannot be reached or
+ *is refused does not keep the others from theirs.
  */
 #ifndef KC_DNS_PUBLISH_H
 #define KC_DNS_PUBLISH_H
@@ -21,23 +22,35 @@
 
 struct kc_publish;
 
-/* Opens and reads every copy. An error is about the policy or its key files, not about a copy. */
-int kc_publish_open(const json_t *policy, const struct kc_dns_backend *const *backends,
-		    struct kc_publish **ret, struct kc_err *err);
+/* What one region says of itself. No addresses: it serves nowhere any more. */
+struct kc_publish_claim {
+	const char *region, *key_pem;
+	const json_t *addresses;
+};
+
+/*
+ * Opens and reads every copy. claim may be NULL: then claims stay as they are. An error is about
+ * the policy, the claim or key files, not about a copy. policy and claim are borrowed until close.
+ */
+int kc_publish_open(const json_t *policy, const struct kc_publish_claim *claim,
+		    const struct kc_dns_backend *const *backends, struct kc_publish **ret,
+		    struct kc_err *err);
 void kc_publish_close(struct kc_publish *p);
 KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
 #define _cleanup_publish_ _cleanup_(kc_publish_closep)
 
 /* As kc_plan_json() (lib/plan/plan.h) with a task a copy and rrset; borrowed. */
 const json_t *kc_publish_plan(const struct kc_publish *p);
-/* What the plan's rrsets lose of what the policy says: [text]; borrowed. */
+/* What the plan's rrsets lose of what the policy says, and claims that do not count: [text]. */
 const json_t *kc_publish_notes(const struct kc_publish *p);
-/* Copies that cannot be changed: [{"where", "why"}]. New reference. */
+/* Copies that cannot be changed: [{"provider", "where", "why"}]. New reference. */
 json_t *kc_publish_refused(const struct kc_publish *p);
 /*
  * Change every copy that can be, and see that its servers answer so; if they do not in time what
- * was before is put back. KC_EFAIL: of some copies kc_publish_refused() has more to say now.
- * cancel: stops before the next copy.
+ * was before is put back. Without a claim a copy that somebody else changed since it was read is
+ * refused; with one it is read again, for what is to be said is the region's own whatever others
+ * say. KC_EFAIL: of some copies kc_publish_refused() has more to say now. cancel: stops before the
+ * next copy.
  */
 int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err);
 

@@ -4,6 +4,7 @@
 #include "dns/policy.h"
 #include "lib/base/addr.h"
 #include "lib/base/str.h"
+#include "lib/crypto/sign.h"
 
 static const char *const api_versions[] = { "kubecdn.io/v1alpha1", NULL };
 static const char *const kind_names[] = { "TrafficPolicy", NULL };
@@ -55,6 +56,16 @@ static int check_address(const char *s, struct kc_err *err)
 	return kc_fail(err, KC_EINVAL, "\"%.80s\" is another way to write %s; write that", s, text);
 }
 
+static int check_public(const char *s, struct kc_err *err)
+{
+	if (kc_is_sign_public(s))
+		return 0;
+	return kc_fail(err, KC_EINVAL,
+		       "\"%.80s\" is no Ed25519 public key; give the line between the dashes that "
+		       "`openssl pkey -in REGION.key -pubout` prints",
+		       s);
+}
+
 static int check_duration(const char *s, struct kc_err *err)
 {
 	long ms;
@@ -94,6 +105,22 @@ static const struct kc_field endpoint_fields[] = {
 	  .def = "false",
 	  .doc = "Take it out of the answers; it stays in the policy. When all are drained none "
 		 "is, for a name that was answered is never left empty." },
+	{ 0 }
+};
+
+static const struct kc_field region_fields[] = {
+	{ .name = "name",
+	  .type = KC_FIELD_STRING,
+	  .required = true,
+	  .check = check_id,
+	  .doc = "The region's name, a word in the name of its claim's record." },
+	{ .name = "publicKey",
+	  .type = KC_FIELD_STRING,
+	  .required = true,
+	  .check = check_public,
+	  .doc = "What its claims are signed with: an Ed25519 key's public half, the line between "
+		 "the "
+		 "dashes that `openssl pkey -in REGION.key -pubout` prints." },
 	{ 0 }
 };
 
@@ -158,6 +185,7 @@ static const struct kc_field verify_fields[] = {
 };
 
 static const struct kc_field endpoint = { .type = KC_FIELD_OBJECT, .fields = endpoint_fields };
+static const struct kc_field region = { .type = KC_FIELD_OBJECT, .fields = region_fields };
 static const struct kc_field copy = { .type = KC_FIELD_OBJECT, .fields = publish_fields };
 
 static const struct kc_field spec_fields[] = {
@@ -176,10 +204,17 @@ static const struct kc_field spec_fields[] = {
 	{ .name = "endpoints",
 	  .type = KC_FIELD_LIST,
 	  .item = &endpoint,
-	  .required = true,
-	  .min = 1,
 	  .max = 100,
-	  .doc = "Where the name can lead." },
+	  .def = "[]",
+	  .doc = "Where the name can lead, as it stands here." },
+	{ .name = "regions",
+	  .type = KC_FIELD_LIST,
+	  .item = &region,
+	  .max = 32,
+	  .def = "[]",
+	  .doc = "Who may add addresses of their own with `kubecdn dns claim`, each its own only. "
+		 "The "
+		 "name leads to those of all claims, and to the endpoints." },
 	{ .name = "ttl",
 	  .type = KC_FIELD_OBJECT,
 	  .fields = ttl_fields,

@@ -14,13 +14,10 @@ AGENT = "/opt/kubecdn/bin/kubecdn-node"
 
 
 def agent_binary():
-    given = os.environ.get("KUBECDN_NODE")
-    places = (
-        [Path(given)] if given else sorted(REPO.glob("build/release/**/kubecdn-node"))
-    )
-    found = next((p for p in places if p.is_file()), None)
-    if not found:
-        pytest.skip("kubecdn-node is not built (set KUBECDN_NODE)")
+    build = Path(os.environ.get("KC_BUILD", REPO / "build/release"))
+    found = build / "bootstrap/node/kubecdn-node"
+    if not found.is_file():
+        pytest.skip(f"{found} is not built")
     return found
 
 

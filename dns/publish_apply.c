@@ -1,0 +1,146 @@
+/* Changing the copies: compare-and-swap, the look at what is served, and taking it back. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dns/publish_priv.h"
+#include "lib/base/clock.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+#include "lib/crypto/hash.h"
+
+/*
+ * TRIES: of a change whose reply was lost. PAUSE_MS: between two looks at servers that do not
+ * answer as they should yet. ROUNDS: of a claim that others are always quicker than, each after a
+ * pause of up to JITTER_MS, so that of many who collide some get through.
+ */
+enum { TRIES = 3, PAUSE_MS = 100, ROUNDS = 200, JITTER_MS = 50 };
+
+/*
+ * From one state to the other. A reply may be lost, and others may write the very same: what counts
+ * is what is there afterwards.
+ */
+static int move(struct kc_publish *p, struct copy *c, const json_t *from, const json_t *to,
+		struct kc_err *err)
+{
+	int r = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		json_auto_t *now = NULL;
+		struct kc_err ignored;
+
+		r = c->backend->change(c->conn, p->which, from, to, err);
+		if (r == 0 || (r != KC_EAGAIN && r != KC_ETIMEOUT && r != KC_ECONFLICT))
+			return r;
+		if (c->backend->read(c->conn, p->which, &now, &ignored) < 0)
+			continue;
+		if (publish_same(p, now, to))
+			return 0;
+		if (!publish_same(p, now, from))
+			return kc_fail(err, KC_ECONFLICT,
+				       "somebody else changed it meanwhile, and nothing was "
+				       "changed by us; run the command again");
+	}
+	return r;
+}
+
+/* Does the zone still hold what we wrote? Only then is it worth waiting for its servers. */
+static bool still_ours(struct kc_publish *p, struct copy *c)
+{
+	json_auto_t *now = NULL;
+	struct kc_err ignored;
+
+	return c->backend->read(c->conn, p->which, &now, &ignored) < 0 ||
+	       publish_same(p, now, c->wanted);
+}
+
+/*
+ * All that is wanted, from every server; what is to be gone a wildcard may still answer.
+ * KC_ECONFLICT: somebody wrote something else after us.
+ */
+static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
+{
+	int64_t deadline = kc_now_ms() + p->within_ms;
+	const json_t *rrset;
+	size_t i;
+
+	for (;;) {
+		int r = 0;
+
+		json_array_foreach(c->wanted, i, rrset) {
+			r = c->backend->look(c->conn, rrset, rrset, err);
+			if (r < 0)
+				break;
+		}
+		if (r < 0 && !still_ours(p, c))
+			return kc_fail(err, KC_ECONFLICT,
+				       "it was written, and somebody else changed it right after; "
+				       "run the command again");
+		if (r == 0 || kc_now_ms() > deadline)
+			return r;
+		kc_sleep_ms(PAUSE_MS);
+	}
+}
+
+static int apply_copy(struct kc_publish *p, struct copy *c, struct kc_err *err)
+{
+	struct kc_err undone;
+	int r;
+
+	if (publish_same(p, c->before, c->wanted))
+		return look(p, c, err);
+	r = move(p, c, c->before, c->wanted, err);
+	if (r < 0)
+		return r;
+	r = look(p, c, err);
+	if (r == 0 || r == KC_ECONFLICT)
+		return r;
+	if (move(p, c, c->wanted, c->before, &undone) == 0)
+		return kc_wrap(err, "what was written is not served, and was taken back");
+	kc_wrap(err, "what was written is not served");
+	return kc_wrap(err, "it could not be taken back (%s)", undone.msg);
+}
+
+/* The region's claim, and what follows from it together with all others' as they are by then. */
+static int apply_claim(struct kc_publish *p, struct copy *c, const atomic_bool *cancel,
+		       struct kc_err *err)
+{
+	int r = 0;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		unsigned char byte;
+
+		if (cancel && atomic_load(cancel))
+			return kc_fail(err, KC_ECANCELED, "stopped");
+		r = apply_copy(p, c, err);
+		if (r != KC_ECONFLICT)
+			return r;
+		kc_random(&byte, 1);
+		kc_sleep_ms(byte * JITTER_MS / 255);
+		r = publish_read(p, c, err);
+		if (r < 0)
+			return r;
+	}
+	return kc_fail(err, KC_ECONFLICT, "others change it all the time; run the command again");
+}
+
+int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err)
+{
+	size_t failed = 0;
+
+	for (size_t i = 0; i < p->n; i++) {
+		struct copy *c = &p->copies[i];
+		struct kc_err why;
+		int r = 0;
+
+		if (cancel && atomic_load(cancel))
+			return kc_fail(err, KC_ECANCELED, "stopped");
+		if (!c->why.code)
+			r = p->claim ? apply_claim(p, c, cancel, &why) : apply_copy(p, c, &why);
+		if (r < 0)
+			c->why = why;
+		failed += c->why.code != 0;
+	}
+	return failed ? kc_fail(err, KC_EFAIL, "%zu of %zu copies of the zone were not changed",
+				failed, p->n)
+		      : 0;
+}
