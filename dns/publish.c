@@ -302,17 +302,19 @@ static int open_copy(struct kc_publish *p, const json_t *publish,
 }
 
 /* A claim signed with another key than the policy's would count for nothing. */
-static int check_claim(const json_t *policy, const struct kc_publish_claim *claim,
-		       struct kc_err *err)
+static int check_claim(const struct kc_publish *p, struct kc_err *err)
 {
-	_cleanup_free_ char *public = NULL;
+	const struct kc_publish_claim *claim = p->claim;
+	_cleanup_free_ char *public = NULL, *text = NULL;
 	const json_t *region;
 	size_t i;
 	int r = kc_sign_public(claim->key_pem, &public, err);
 
+	if (r == 0)
+		r = own_text(p, 1, &text, err);
 	if (r < 0)
 		return r;
-	json_array_foreach(kc_json_at(policy, "spec.regions"), i, region) {
+	json_array_foreach(kc_json_at(p->policy, "spec.regions"), i, region) {
 		if (!streq(kc_json_get_str(region, "name", ""), claim->region))
 			continue;
 		if (streq(kc_json_get_str(region, "publicKey", ""), public))
@@ -334,10 +336,11 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_claim *claim,
 	const json_t *spec = json_object_get(policy, "spec"), *publish;
 	struct kc_publish *p = xcalloc(1, sizeof(*p));
 	size_t i;
-	int r = claim ? check_claim(policy, claim, err) : 0;
+	int r;
 
 	p->policy = policy;
 	p->claim = claim;
+	r = claim ? check_claim(p, err) : 0;
 	p->notes = json_array();
 	p->which = kc_policy_which(policy);
 	if (r == 0 &&

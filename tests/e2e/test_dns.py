@@ -2,8 +2,10 @@
 becomes of it when something in between goes wrong. kdig says what clients get."""
 
 import json
+import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -303,6 +305,32 @@ def test_what_is_not_served_is_taken_back(knot, cli, write, between, tmp_path):
         assert (knot.dig(name, "A"), knot.dig(f"_kc.{name}", "TXT")) == served
 
 
+def test_killed(knot, cli, write):
+    """At once, or at any time until it is through: the name has what was, or what is to be, and the same
+    command again leads to that."""
+    name, seen = "killed.example.com", set()
+    versions = [["192.0.2.1"], ["192.0.2.2"]]
+    files = [
+        write(policy(copy_of(knot), name=name, endpoints={"e": v}), f"{i}.yaml")
+        for i, v in enumerate(versions)
+    ]
+    cli.ok("dns", "apply", "-f", files[0], "--yes")
+    start = time.monotonic()
+    cli.ok("dns", "apply", "-f", files[1], "--yes")
+    length = time.monotonic() - start
+    for i in range(20):
+        old, new = versions[(i + 1) % 2], versions[i % 2]
+        p = cli.start("dns", "apply", "-f", files[i % 2], "--yes")
+        time.sleep(length * i / 20)
+        p.kill()
+        p.wait()
+        assert knot.addresses(name) in (old, new)
+        seen.add(knot.addresses(name) == new)
+        cli.ok("dns", "apply", "-f", files[i % 2], "--yes")
+        assert knot.addresses(name) == new and plan_of(cli, files[i % 2]) == {}
+    print("changed before it was killed:", sorted(seen))
+
+
 def test_one_copy_is_down(knot, cli, write):
     """The others are published, and which one was not is said: exit 3. It is, once it is back."""
     name, port = "copies.example.com", free_port()
@@ -470,21 +498,25 @@ def test_regions_claim(server, cli, write, keys):
 
 def test_regions_at_the_same_time(server, cli, write, keys):
     """The fault this is all about: none overwrites another, however they collide."""
-    name, rounds = "collide.example.com", 10
+    name, rounds = "collide.example.com", 1000 if os.environ.get("KC_NIGHTLY") else 10
     file = write(of_regions(server, keys, name))
     order = {"eu": 1, "us": 2, "ap": 3}
+
+    def address(i, n):
+        return f"198.18.{4 * n + i // 250}.{i % 250}"
+
     with ThreadPoolExecutor(3) as pool:
         for i in range(rounds):
             done = list(
                 pool.map(
                     lambda r, i=i: claim(
-                        cli, file, keys, r, "--addresses", f"192.0.2.{10 * i + order[r]}"
+                        cli, file, keys, r, "--addresses", address(i, order[r])
                     ),
                     order,
                 )
             )
             assert [r.code for r in done] == [0, 0, 0], done
-            expected = sorted(f"192.0.2.{10 * i + n}" for n in order.values())
+            expected = sorted(address(i, n) for n in order.values())
             assert server.addresses(name) == expected
     assert claims_at(server, name) == dict.fromkeys(order, rounds)
 
