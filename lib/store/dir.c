@@ -25,6 +25,9 @@
 #include "lib/crypto/hash.h"
 #include "lib/store/type.h"
 
+enum { PAUSE_MAX_MS = 10 };
+long kc_store_dir_patience_ms = 10000;
+
 struct dir {
 	struct kc_store base;
 	char *root;
@@ -67,23 +70,32 @@ static void sweep(const char *root)
 		closedir(d);
 }
 
-static int take_lock(const struct kc_store *s, int *ret_fd, struct kc_err *err)
+/*
+ * It is held for a write, which is milliseconds. Who is stopped in the middle of one holds it for
+ * as long as it pleases, so nobody waits for ever.
+ */
+static int take_lock(const struct kc_store *s, long patience_ms, int *ret_fd, struct kc_err *err)
 {
 	_cleanup_free_ char *path = path_of(s, ".lock");
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	int r;
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int64_t deadline = kc_now_ms() + patience_ms;
 
 	if (fd < 0)
 		return kc_fail_errno(err, errno, "%s", path);
-	do {
-		r = flock(fd, LOCK_EX);
-	} while (r < 0 && errno == EINTR);
-	if (r < 0) {
-		r = kc_fail_errno(err, errno, "flock %s", path);
-		close(fd);
-		return r;
+	for (long pause = 1; flock(fd, LOCK_EX | LOCK_NB) < 0; pause += pause < PAUSE_MAX_MS) {
+		if (errno != EWOULDBLOCK && errno != EINTR)
+			return kc_fail_errno(err, errno, "flock %s", path);
+		if (kc_now_ms() >= deadline)
+			return kc_fail(err, KC_ETIMEOUT,
+				       "%s: another process has been writing there for %ld s, so "
+				       "it "
+				       "was stopped or hangs; `fuser %s` finds it, let it go on or "
+				       "end it",
+				       path, patience_ms / 1000, path);
+		kc_sleep_ms(pause);
 	}
 	*ret_fd = fd;
+	fd = -1; /* the caller's */
 	return 0;
 }
 
@@ -106,10 +118,10 @@ static int sweep_empty(const struct kc_store *s, struct kc_err *err)
 
 	if (!kc_exists(used)) /* nothing was ever removed; to open changes nothing */
 		return 0;
-	r = take_lock(s, &lock, err);
+	r = take_lock(s, 0, &lock, err);
 	if (r == 0)
 		nftw(top, remove_if_empty, 16, FTW_DEPTH | FTW_PHYS);
-	return r;
+	return r == KC_ETIMEOUT ? 0 : r; /* somebody writes: the next one sweeps */
 }
 
 static int dir_open(const char *url, struct kc_store **ret, struct kc_err *err)
@@ -251,7 +263,7 @@ static int move_in(struct kc_store *s, const char *key, const char *tmp, const c
 	_cleanup_close_ int lock = -1;
 	int r;
 
-	r = take_lock(s, &lock, err);
+	r = take_lock(s, kc_store_dir_patience_ms, &lock, err);
 	if (r < 0)
 		return r;
 	r = check_match(s, key, if_match, err);
@@ -353,7 +365,7 @@ static int dir_remove(struct kc_store *s, const char *key, const char *if_match,
 	_cleanup_close_ int lock = -1;
 	int r;
 
-	r = take_lock(s, &lock, err);
+	r = take_lock(s, kc_store_dir_patience_ms, &lock, err);
 	if (r < 0)
 		return r;
 	if (!kc_exists(path))

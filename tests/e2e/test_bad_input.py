@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 from pathlib import Path
 
@@ -564,7 +563,7 @@ def test_second_operator_is_told_who_and_since_when(cli, lab, tmp_path, bundle):
     first = cli.start("cluster", "create", "-f", file, "--yes")
     try:
         wait_for("the first operator's lock", lambda: held(cli.state), 30, 0.01)
-        first.send_signal(signal.SIGSTOP)
+        cli.pause(first)
         state = tree_of(cli.state)
         r = cli.run("cluster", "create", "-f", file, "--yes")
         assert tree_of(cli.state) == state

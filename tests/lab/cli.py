@@ -1,9 +1,12 @@
 """The program under test, run as a user runs it."""
 
+import fcntl
 import json
 import os
 import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
@@ -89,6 +92,16 @@ class Cli:
                 env=self.env(),
                 start_new_session=True,
             )
+
+    def pause(self, process):
+        """Stop what start() began, but not in the middle of a write to the state, for that is another
+        case: others then wait for it, and say so."""
+        with open(self.state / ".lock") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            process.send_signal(signal.SIGSTOP)
+            stat = Path(f"/proc/{process.pid}/stat")
+            while stat.read_text().rpartition(")")[2].split()[0] != "T":
+                time.sleep(0.001)
 
     def plan(self, verb, *args):
         """The plan that a preview shows, and whether it has changes (its exit code)."""

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/store/lock.h"
+#include "lib/store/type.h"
 #include "tests/conformance/store.h"
 
 #define LOCK "clusters/fra1/lock"
@@ -85,6 +87,28 @@ static void test_stale_temporaries(void **x)
 	assert_int_equal(kc_store_open(root, &s, &err), 0);
 	assert_false(kc_exists(stale));
 	kc_store_close(s);
+}
+
+/* Somebody was stopped in the middle of a write: that is said, and not waited for for ever. */
+static void test_a_stopped_writer(void **x)
+{
+	_cleanup_free_ char *path = xasprintf("%s/.lock", root);
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct kc_store *second = NULL;
+
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	kc_store_dir_patience_ms = 100;
+	assert_int_equal(kc_store_put(store, "clusters/a/x", "1", 1, NULL, NULL, &err),
+			 KC_ETIMEOUT);
+	assert_non_null(strstr(err.msg, ".lock: another process"));
+	assert_non_null(strstr(err.msg, "fuser"));
+	assert_int_equal(kc_store_remove(store, "clusters/a/x", NULL, &err), KC_ETIMEOUT);
+	assert_int_equal(kc_store_open(root, &second, &err), 0);
+	kc_store_close(second);
+	kc_store_dir_patience_ms = 10000;
+	assert_int_equal(flock(fd, LOCK_UN), 0);
+	assert_int_equal(kc_store_put(store, "clusters/a/x", "1", 1, NULL, NULL, &err), 0);
+	assert_int_equal(kc_store_remove(store, "clusters/a/x", NULL, &err), 0);
 }
 
 static void test_empty_folders_go(void **x)
@@ -254,6 +278,7 @@ int main(void)
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_bad_places),
 		cmocka_unit_test(test_stale_temporaries),
+		cmocka_unit_test(test_a_stopped_writer),
 		cmocka_unit_test(test_empty_folders_go),
 		cmocka_unit_test(test_folders_left_empty_go),
 		cmocka_unit_test(test_lock),

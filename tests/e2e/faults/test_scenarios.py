@@ -148,7 +148,7 @@ def test_an_operator_that_slept(life):
         60,
         0.01,
     )
-    asleep.send_signal(signal.SIGSTOP)
+    life.cli.pause(asleep)
     try:
         r = life.cli.run(*life.argv("create"), "--yes")
         assert r.code == 1 and "locked by" in r.err, r
