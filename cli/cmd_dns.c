@@ -1,4 +1,4 @@
-/* dns plan, apply, claim: one policy at all copies of its zone. */
+/* dns plan, apply, adopt, verify, claim: one policy at all copies of its zone. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -46,6 +46,7 @@ static const struct kc_opt claim_opts[] = {
 };
 
 static const struct kc_opt *const plan_lists[] = { file_opts, plan_opts, kc_cli_output, NULL };
+static const struct kc_opt *const verify_lists[] = { file_opts, kc_cli_output, NULL };
 static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts, plan_opts, kc_cli_output,
 						    NULL };
 
@@ -187,10 +188,10 @@ static int end(const struct run *v, int r, struct kc_err *err)
 }
 
 /* The copies are read, the plan is shown, and carried out if that is asked for. */
-static int go(struct run *v, bool claiming, bool may_act, struct kc_err *err)
+static int go(struct run *v, const struct kc_publish_opts *opts, bool may_act, struct kc_err *err)
 {
 	bool yes = may_act && (kc_args_bool(v->args, "yes") || kc_args_given(v->args, "confirm"));
-	int r = kc_publish_open(v->policy, claiming ? &v->claim : NULL, backends, &v->publish, err);
+	int r = kc_publish_open(v->policy, opts, backends, &v->publish, err);
 
 	if (r < 0)
 		return r;
@@ -202,20 +203,51 @@ static int go(struct run *v, bool claiming, bool may_act, struct kc_err *err)
 	return end(v, r, err);
 }
 
-static int run_plan(const struct kc_args *args, struct kc_err *err)
+static int run_with(const struct kc_args *args, const struct kc_publish_opts *opts, bool may_act,
+		    struct kc_err *err)
 {
 	_cleanup_(run_done) struct run v = { .args = args };
 	int r = load(&v, err);
 
-	return r ? r : go(&v, false, false, err);
+	return r ? r : go(&v, opts, may_act, err);
+}
+
+static int run_plan(const struct kc_args *args, struct kc_err *err)
+{
+	return run_with(args, &(struct kc_publish_opts){ 0 }, false, err);
 }
 
 static int run_apply(const struct kc_args *args, struct kc_err *err)
 {
+	return run_with(args, &(struct kc_publish_opts){ 0 }, true, err);
+}
+
+static int run_adopt(const struct kc_args *args, struct kc_err *err)
+{
+	return run_with(args, &(struct kc_publish_opts){ .adopt = true }, true, err);
+}
+
+static int run_verify(const struct kc_args *args, struct kc_err *err)
+{
 	_cleanup_(run_done) struct run v = { .args = args };
 	int r = load(&v, err);
 
-	return r ? r : go(&v, false, true, err);
+	if (r == 0)
+		r = kc_publish_open(v.policy, &(struct kc_publish_opts){ 0 }, backends, &v.publish,
+				    err);
+	if (r != 0)
+		return r;
+	r = kc_publish_verify(v.publish, err);
+	if (!kc_cli_wants_text(args)) {
+		json_auto_t *result = kc_pack("{s:b, s:o}", "ok", r == 0, "refused",
+					      kc_publish_refused(v.publish));
+
+		if (kc_cli_print(args, result, err) < 0)
+			return KC_EFAIL;
+	} else if (r == 0) {
+		puts("Every server answers as the policy says.");
+	}
+	return add_refused(&v, r, err);
 }
 
 static int read_key(const char *file, char **ret, struct kc_err *err)
@@ -263,7 +295,7 @@ static int run_claim(const struct kc_args *args, struct kc_err *err)
 	v.addresses = list ? split(list) : json_array();
 	v.claim.key_pem = v.key;
 	v.claim.addresses = v.addresses;
-	return go(&v, true, true, err);
+	return go(&v, &(struct kc_publish_opts){ .claim = &v.claim }, true, err);
 }
 
 const struct kc_verb kc_cli_dns[] = {
@@ -285,6 +317,24 @@ const struct kc_verb kc_cli_dns[] = {
 	  .examples = "kubecdn dns apply -f www.yaml --yes",
 	  .opts = apply_lists,
 	  .run = run_apply },
+	{ .path = "dns verify",
+	  .summary = "Ask every server whether it answers as the policy says",
+	  .description =
+		  "By UDP and by TCP, once. Nothing is changed. Exit code 1: one of them does "
+		  "not, which is said.",
+	  .examples = "kubecdn dns verify -f www.yaml",
+	  .opts = verify_lists,
+	  .run = run_verify },
+	{ .path = "dns adopt",
+	  .summary = "Take over records that were made by hand (a preview without --yes)",
+	  .description =
+		  "What stands at the name becomes what the policy says, and is marked as its "
+		  "owner's, "
+		  "in one step: there is no moment without an answer. Another owner's is refused.",
+	  .examples = "kubecdn dns adopt -f www.yaml\n"
+		      "kubecdn dns adopt -f www.yaml --yes",
+	  .opts = apply_lists,
+	  .run = run_adopt },
 	{ .path = "dns claim",
 	  .summary = "Say where one region serves (a preview without --yes)",
 	  .description =

@@ -42,8 +42,9 @@ static bool is_claim(const json_t *policy, const json_t *rrset)
 }
 
 /* Whose records are these? An error says so, and what to do. */
-static int check_owner(const json_t *policy, const json_t *before, struct kc_err *err)
+static int check_owner(const struct kc_publish *p, const json_t *before, struct kc_err *err)
 {
+	const json_t *policy = p->policy;
 	_cleanup_free_ char *name = kc_policy_name(policy), *mark = kc_policy_mark_name(policy);
 	const char *ours = kc_json_get_str(json_object_get(policy, "spec"), "owner", "");
 	const json_t *txt = json_object_get(kc_dns_rrset_find(before, mark, "TXT"), "data"), *v;
@@ -63,12 +64,12 @@ static int check_owner(const json_t *policy, const json_t *before, struct kc_err
 			       mark);
 	}
 	json_array_foreach((json_t *)before, i, v)
-		if (!is_claim(policy, v))
+		if (!p->adopt && !is_claim(policy, v))
 			return kc_fail(err, KC_ECONFLICT,
-				       "%s has a %s record that nobody marked as yours; kubecdn "
-				       "changes no record that it did not make: remove it, or "
-				       "choose "
-				       "another name",
+				       "%s has a %s record that kubecdn did not make, and nothing "
+				       "is "
+				       "changed that it did not make; if it is yours, take it over "
+				       "with `kubecdn dns adopt`",
 				       name, kc_json_get_str(v, "type", "?"));
 	return 0;
 }
@@ -168,7 +169,7 @@ int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err)
 	int r = c->backend->read(c->conn, p->which, &before, err);
 
 	if (r == 0)
-		r = check_owner(p->policy, before, err);
+		r = check_owner(p, before, err);
 	if (r == 0)
 		r = make_wanted(p, before, notes, &wanted, err);
 	if (r < 0)
@@ -329,7 +330,7 @@ static int check_claim(const struct kc_publish *p, struct kc_err *err)
 		       claim->region);
 }
 
-int kc_publish_open(const json_t *policy, const struct kc_publish_claim *claim,
+int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 		    const struct kc_dns_backend *const *backends, struct kc_publish **ret,
 		    struct kc_err *err)
 {
@@ -339,8 +340,9 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_claim *claim,
 	int r;
 
 	p->policy = policy;
-	p->claim = claim;
-	r = claim ? check_claim(p, err) : 0;
+	p->claim = opts->claim;
+	p->adopt = opts->adopt;
+	r = p->claim ? check_claim(p, err) : 0;
 	p->notes = json_array();
 	p->which = kc_policy_which(policy);
 	if (r == 0 &&

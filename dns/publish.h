@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "dns/backend.h"
 #include "lib/base/err.h"
@@ -28,11 +29,16 @@ struct kc_publish_claim {
 	const json_t *addresses;
 };
 
+struct kc_publish_opts {
+	const struct kc_publish_claim *claim; /* NULL: claims stay as they are */
+	bool adopt; /* records that nobody marked become ours, in the step that changes them */
+};
+
 /*
- * Opens and reads every copy. claim may be NULL: then claims stay as they are. An error is about
- * the policy, the claim or key files, not about a copy. policy and claim are borrowed until close.
+ * Opens and reads every copy. An error is about the policy, the claim or key files, not about a
+ * copy. policy and claim are borrowed until close.
  */
-int kc_publish_open(const json_t *policy, const struct kc_publish_claim *claim,
+int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 		    const struct kc_dns_backend *const *backends, struct kc_publish **ret,
 		    struct kc_err *err);
 void kc_publish_close(struct kc_publish *p);
@@ -53,5 +59,8 @@ json_t *kc_publish_refused(const struct kc_publish *p);
  * next copy.
  */
 int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err);
+/* Does every copy hold what is wanted, and does every server answer so now? Nothing is changed.
+ * KC_EFAIL: kc_publish_refused() says what is otherwise. */
+int kc_publish_verify(struct kc_publish *p, struct kc_err *err);
 
 #endif

@@ -144,3 +144,26 @@ int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_
 				failed, p->n)
 		      : 0;
 }
+
+int kc_publish_verify(struct kc_publish *p, struct kc_err *err)
+{
+	size_t failed = 0;
+
+	p->within_ms = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		struct copy *c = &p->copies[i];
+		struct kc_err why;
+
+		if (!c->why.code && !publish_same(p, c->before, c->wanted))
+			kc_fail(&c->why, KC_EFAIL,
+				"%s does not hold what the policy says; `kubecdn dns plan` shows "
+				"it",
+				c->backend->where(c->conn));
+		else if (!c->why.code && look(p, c, &why) < 0)
+			c->why = why;
+		failed += c->why.code != 0;
+	}
+	return failed ? kc_fail(err, KC_EFAIL, "%zu of %zu copies are not as the policy says",
+				failed, p->n)
+		      : 0;
+}

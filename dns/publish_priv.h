@@ -18,6 +18,7 @@ struct copy {
 struct kc_publish {
 	const json_t *policy;		      /* borrowed */
 	const struct kc_publish_claim *claim; /* borrowed, or NULL */
+	bool adopt;
 	json_t *which, *notes, *plan;
 	long within_ms;
 	struct copy copies[COPIES_MAX];

@@ -151,11 +151,15 @@ static int rfc_read(void *conn, const json_t *which, json_t **ret_rrsets, struct
 	return 0;
 }
 
+/*
+ * All deletions before all additions: beside a CNAME nothing else can be added, and a server
+ * ignores it without a word (RFC 2136, 3.4.2.2).
+ */
 static int rfc_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err)
 {
 	struct conn *c = conn;
-	json_auto_t *prerequisites = json_array(), *changes = json_array();
+	json_auto_t *prerequisites = json_array(), *changes = json_array(), *adds = json_array();
 	const json_t *one;
 	size_t i;
 
@@ -176,8 +180,9 @@ static int rfc_change(void *conn, const json_t *which, const json_t *before, con
 			json_array_append_new(changes, kc_pack("{s:{s:s, s:s}}", "delete", "name",
 							       name, "type", type));
 		if (is)
-			json_array_append_new(changes, kc_pack("{s:O}", "add", is));
+			json_array_append_new(adds, kc_pack("{s:O}", "add", is));
 	}
+	json_array_extend(changes, adds);
 	return kc_dns_update(&c->server, c->zone, prerequisites, changes, err);
 }
 

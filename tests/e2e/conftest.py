@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests. They need root; those that run the program need it built."""
 
+import json
 import os
 import shutil
 import sys
@@ -10,7 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lab.cli import Cli, binary
+from lab.dns import RECORDS
 from lab.hosts import CACHE, LabHosts
+from lab.nameservers import Bind, Knot, PowerDNS
 
 
 def pytest_configure(config):
@@ -67,3 +70,27 @@ def pair():
     """Two plain hosts."""
     with LabHosts(["cp1", "w1"]) as lab:
         yield lab
+
+
+@pytest.fixture(scope="module", params=[Knot, Bind, PowerDNS], ids=lambda c: c.__name__)
+def server(request, tmp_path_factory, built):
+    with request.param(tmp_path_factory.mktemp("dns") / "server", RECORDS) as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def knot(tmp_path_factory, built):
+    with Knot(tmp_path_factory.mktemp("dns") / "knot", RECORDS) as s:
+        yield s
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Data into a file: JSON is YAML, too."""
+
+    def put(data, name="policy.yaml"):
+        file = tmp_path / name
+        file.write_text(json.dumps(data, indent=1))
+        return file
+
+    return put

@@ -29,7 +29,7 @@ def run(tmp_path):
 
 def verbs():
     out = subprocess.run([KUBECDN, "--help"], capture_output=True, text=True, check=True).stdout
-    return re.findall(r"^  ((?:cluster|bundle)(?: \w+)+|explain|version) {2,}", out, re.M)
+    return re.findall(r"^  ((?:cluster|dns|bundle)(?: \w+)+|explain|version) {2,}", out, re.M)
 
 
 def test_help_of_every_verb(run):

@@ -1,80 +1,18 @@
 """`kubecdn dns` at real name servers: what is shown, what is written, whose it is, who wins, and what
 becomes of it when something in between goes wrong. kdig says what clients get."""
 
-import json
-import os
-import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lab.cli import REPO, assert_refused, binary, pending
+from lab.cli import REPO, assert_refused, binary
+from lab.dns import NAME, Between, copy_of, plan_of, policy
 from lab.docs import shell_of
 from lab.hosts import run
-from lab.nameservers import KEY, Bind, Knot, NameServer, PowerDNS, free_port
+from lab.nameservers import KEY, Knot, NameServer, free_port
 
-NAME = "www.example.com"
-RECORDS = """foreign A 192.0.2.77
-alias CNAME foreign
-*.wild A 192.0.2.99
-note TXT "somebody's"
-_kc.note TXT "somebody's"
-"""
 WRITERS = 40
-
-
-@pytest.fixture(scope="module", params=[Knot, Bind, PowerDNS], ids=lambda c: c.__name__)
-def server(request, tmp_path_factory, built):
-    with request.param(tmp_path_factory.mktemp("dns") / "server", RECORDS) as s:
-        yield s
-
-
-@pytest.fixture(scope="module")
-def knot(tmp_path_factory, built):
-    with Knot(tmp_path_factory.mktemp("dns") / "knot", RECORDS) as s:
-        yield s
-
-
-def copy_of(server, **changed):
-    tsig = {"name": KEY, "secretFile": str(server.secret_file)}
-    entry = {"provider": "rfc2136", "server": "127.0.0.1", "port": server.port, "tsig": tsig}
-    return {**entry, **changed}
-
-
-def policy(*copies, name=NAME, owner="prod", endpoints=None, **spec):
-    endpoints = endpoints or {"fra": ["192.0.2.1", "2001:db8::1"], "dub": ["192.0.2.2"]}
-    listed = [
-        e if isinstance(e, dict) else {"id": i, "addresses": e}
-        for i, e in endpoints.items()
-    ]
-    base = {"zone": "example.com", "owner": owner, "endpoints": listed, "publish": list(copies)}
-    return {
-        "apiVersion": "kubecdn.io/v1alpha1",
-        "kind": "TrafficPolicy",
-        "metadata": {"name": name},
-        "spec": {**base, **spec},
-    }
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Data into a file: JSON is YAML, too."""
-
-    def put(data, name="policy.yaml"):
-        file = tmp_path / name
-        file.write_text(json.dumps(data, indent=1))
-        return file
-
-    return put
-
-
-def plan_of(cli, file):
-    r = cli.run("dns", "plan", "-f", file, "-o", "json", "--detailed-exitcode")
-    assert r.code in (0, 2), r
-    changes = {k.split("/")[-1]: v for k, v in pending(r.json["plan"]).items()}
-    assert (r.code == 2) == bool(changes), r
-    return changes
 
 
 def test_a_life(server, cli, write):
@@ -117,8 +55,47 @@ def test_what_others_made_is_left_alone(server, cli, write, name, says):
     serial = server.serial()
     file = write(policy(copy_of(server), name=f"{name}.example.com"))
     for verb in (["plan"], ["apply", "--yes"]):
-        assert_refused(cli.run("dns", *verb, "-f", file), f"{name}.example.com", says, "remove it")
+        assert_refused(cli.run("dns", *verb, "-f", file), f"{name}.example.com", says)
     assert server.serial() == serial
+
+
+def test_adopted(server, cli, write):
+    """By hand, a policy takes it over: at every moment there is an answer, the old or the new."""
+    for name, kind in (("byhand", "A"), ("byhand-too", "CNAME")):
+        full, seen, stop = f"{name}.example.com", set(), threading.Event()
+        file = write(policy(copy_of(server), name=full))
+        r = cli.ok("dns", "adopt", "-f", file)
+        assert "Nothing was changed" in r.out and f"{full}. {kind}" in r.out
+
+        def watch(full=full, seen=seen, stop=stop):
+            while not stop.is_set():
+                seen.add(tuple(d for _, data in server.dig(full, "A").values() for d in data))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        cli.ok("dns", "adopt", "-f", file, "--yes")
+        stop.set()
+        watcher.join()
+        assert server.dig(full, "A") == {(f"{full}.", "A"): (30, ["192.0.2.1", "192.0.2.2"])}
+        assert () not in seen and len(seen) <= 2, seen
+        assert plan_of(cli, file) == {}
+        other = write(policy(copy_of(server), name=full, owner="else"))
+        assert_refused(cli.run("dns", "adopt", "-f", other, "--yes"), 'belongs to "prod"')
+    r = cli.run("dns", "adopt", "-f", write(policy(copy_of(server), name="note.example.com")), "--yes")
+    assert_refused(r, "not by kubecdn")
+
+
+def test_verify(knot, cli, write, between, tmp_path):
+    name = "verify.example.com"
+    file = write(policy(copy_of(knot), name=name))
+    assert_refused(cli.run("dns", "verify", "-f", file), "does not hold what the policy says")
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    assert "Every server" in cli.ok("dns", "verify", "-f", file).out
+    assert cli.ok("dns", "verify", "-f", file, "-o", "json").json == {"ok": True, "refused": []}
+    with Knot(tmp_path / "secondary", f"{name}. A 192.0.2.1") as stale:
+        way = between(knot, udp=stale)
+        r = cli.run("dns", "verify", "-f", write(policy(copy_of(knot, port=way.port), name=name)))
+        assert_refused(r, f"{way.port} answers", "by UDP", "instead of")
 
 
 def test_another_owner(server, cli, write):
@@ -203,61 +180,6 @@ def test_one_owner_at_two_places(server, cli, write):
 
 
 # --- what goes wrong
-
-
-class Between:
-    """Forwards TCP to a server and UDP to another; of the updates (opcode 5), the first lose their reply,
-    or are cut before they arrive."""
-
-    def __init__(self, tcp, udp=None, lose=0, cut=0):
-        self.to, self.udp_to = tcp.port, (udp or tcp).port
-        self.lose, self.cut, self.port = lose, cut, free_port()
-        self.tcp = socket.create_server(("127.0.0.1", self.port))
-        self.udp = socket.socket(type=socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
-        for f in (self.serve_tcp, self.serve_udp):
-            threading.Thread(target=f, daemon=True).start()
-
-    def close(self):
-        for s in (self.tcp, self.udp):
-            s.shutdown(socket.SHUT_RDWR) if s is self.tcp else None
-            s.close()
-
-    def serve_udp(self):
-        while True:
-            try:
-                data, peer = self.udp.recvfrom(4096)
-            except OSError:
-                return
-            with socket.socket(type=socket.SOCK_DGRAM) as s:
-                s.settimeout(5)
-                s.sendto(data, ("127.0.0.1", self.udp_to))
-                self.udp.sendto(s.recv(65535), peer)
-
-    def serve_tcp(self):
-        while True:
-            try:
-                conn, _ = self.tcp.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.one, args=[conn], daemon=True).start()
-
-    def one(self, conn):
-        with conn, socket.create_connection(("127.0.0.1", self.to)) as server:
-            head = conn.recv(2, socket.MSG_WAITALL)
-            body = conn.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-            # An update with changes: without any it only asks what there is.
-            update = body[2] >> 3 & 15 == 5 and int.from_bytes(body[8:10], "big") > 0
-            if update and self.cut:
-                self.cut -= 1
-                return
-            server.sendall(head + body)
-            n = server.recv(2, socket.MSG_WAITALL)
-            reply = server.recv(int.from_bytes(n, "big"), socket.MSG_WAITALL)
-            if update and self.lose:
-                self.lose -= 1
-                return
-            conn.sendall(n + reply)
 
 
 @pytest.fixture
@@ -428,142 +350,3 @@ def test_the_how_to(knot, tmp_path):
 def test_servers_are_real(server):
     """The tests' own eyes: kdig is not ours."""
     assert isinstance(server, NameServer) and server.addresses("ns.example.com") == ["127.0.0.1"]
-
-
-# --- regions that speak for themselves
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    """{region: (private key's file, public key)}, by openssl."""
-    folder, made = tmp_path_factory.mktemp("keys"), {}
-    for region in ("eu", "us", "ap"):
-        file = folder / f"{region}.key"
-        file.touch(mode=0o600)
-        run("openssl", "genpkey", "-algorithm", "ed25519", "-out", file)
-        public = run("openssl", "pkey", "-in", file, "-pubout").stdout.splitlines()[1]
-        made[region] = file, public
-    return made
-
-
-def regions(keys, *names):
-    return [{"name": n, "publicKey": keys[n][1]} for n in names or keys]
-
-
-def claim(cli, file, keys, region, *what, key=None):
-    key = key or keys[region][0]
-    return cli.run("dns", "claim", "-f", file, "--region", region, "--key", key, *what, "--yes")
-
-
-def of_regions(server, keys, name, endpoints=None):
-    data = policy(copy_of(server), name=name, regions=regions(keys))
-    data["spec"]["endpoints"] = endpoints or []
-    return data
-
-
-def claims_at(server, name):
-    """{region: epoch}, as kdig shows them."""
-    found = {}
-    for region in ("eu", "us", "ap"):
-        at = f"_kc.{region}.{name}"
-        for text in server.dig(at, "TXT").get((f"{at}.", "TXT"), (0, []))[1]:
-            found[region] = int(text.split(" e=")[1].split()[0])
-    return found
-
-
-def test_regions_claim(server, cli, write, keys):
-    """Each its own; the name leads to all. Nothing of one region is changed by another."""
-    name = "claims.example.com"
-    file = write(of_regions(server, keys, name))
-    r = cli.run("dns", "apply", "-f", file, "--yes")
-    assert r.code == 0 and server.addresses(name) == [] and plan_of(cli, file) == {}
-    for region, address in (("eu", "192.0.2.1"), ("us", "192.0.2.2,2001:db8::2")):
-        r = claim(cli, file, keys, region, "--addresses", address)
-        assert r.code == 0, r
-    assert server.addresses(name) == ["192.0.2.1", "192.0.2.2"]
-    assert server.addresses(name, "AAAA") == ["2001:db8::2"]
-    assert plan_of(cli, file) == {}, "an operator has nothing to add"
-    serial = server.serial()
-    assert claim(cli, file, keys, "us", "--addresses", "2001:db8::2,192.0.2.2").code == 0
-    assert server.serial() == serial, "the same again"
-    assert claim(cli, file, keys, "us", "--addresses", "192.0.2.3").code == 0
-    assert server.addresses(name) == ["192.0.2.1", "192.0.2.3"]
-    assert claim(cli, file, keys, "eu", "--withdraw").code == 0
-    assert server.addresses(name) == ["192.0.2.3"]
-    assert claims_at(server, name) == {"eu": 2, "us": 2}
-    r = claim(cli, file, keys, "us", "--withdraw")
-    assert_refused(r, "never left empty", "another region")
-    assert server.addresses(name) == ["192.0.2.3"]
-
-
-def test_regions_at_the_same_time(server, cli, write, keys):
-    """The fault this is all about: none overwrites another, however they collide."""
-    name, rounds = "collide.example.com", 1000 if os.environ.get("KC_NIGHTLY") else 10
-    file = write(of_regions(server, keys, name))
-    order = {"eu": 1, "us": 2, "ap": 3}
-
-    def address(i, n):
-        return f"198.18.{4 * n + i // 250}.{i % 250}"
-
-    with ThreadPoolExecutor(3) as pool:
-        for i in range(rounds):
-            done = list(
-                pool.map(
-                    lambda r, i=i: claim(
-                        cli, file, keys, r, "--addresses", address(i, order[r])
-                    ),
-                    order,
-                )
-            )
-            assert [r.code for r in done] == [0, 0, 0], done
-            expected = sorted(address(i, n) for n in order.values())
-            assert server.addresses(name) == expected
-    assert claims_at(server, name) == dict.fromkeys(order, rounds)
-
-
-def test_a_claim_that_is_forged(knot, cli, write, keys):
-    """Who can write the zone but has not the region's key: it counts for nothing, and that is said."""
-    name = "forged.example.com"
-    file = write(of_regions(knot, keys, name))
-    assert claim(cli, file, keys, "eu", "--addresses", "192.0.2.1").code == 0
-    forger = {**keys, "us": keys["ap"]}
-    other = write(of_regions(knot, forger, name) | {}, "forger.yaml")
-    data = json.loads(other.read_text())
-    data["spec"]["regions"] = regions(forger, "eu", "us")
-    other.write_text(json.dumps(data))
-    assert claim(cli, other, forger, "us", "--addresses", "192.0.2.66").code == 0
-    assert knot.addresses(name) == ["192.0.2.1", "192.0.2.66"], "by the forger's own policy"
-    r = cli.ok("dns", "apply", "-f", file, "--yes")
-    assert f"_kc.us.{name}. counts for nothing" in r.out and "not signed by this key" in r.out
-    assert knot.addresses(name) == ["192.0.2.1"]
-
-
-def test_bad_claims(knot, cli, write, keys, tmp_path):
-    file = write(of_regions(knot, keys, "bad.example.com"))
-    rsa = tmp_path / "rsa.key"
-    rsa.touch(mode=0o600)
-    run("openssl", "genpkey", "-algorithm", "rsa", "-out", rsa)
-    loose = tmp_path / "loose.key"
-    loose.write_text(keys["eu"][0].read_text())
-    loose.chmod(0o640)
-    some = ("--addresses", "192.0.2.1")
-    serial = knot.serial()
-    assert_refused(claim(cli, file, keys, "eu", *some, key=keys["us"][0]), "not the key of region eu")
-    assert_refused(claim(cli, file, keys, "eu", *some, key=rsa), "no Ed25519 key", "openssl genpkey")
-    assert_refused(claim(cli, file, keys, "eu", *some, key=loose), "others can read it", "chmod 600")
-    assert_refused(claim(cli, file, keys, "mars", *some, key=keys["eu"][0]), 'no region "mars"')
-    assert_refused(claim(cli, file, keys, "eu", "--addresses", "192.0.2.300"), "is not an address")
-    assert_refused(claim(cli, file, keys, "eu", "--addresses", "192.0.2.1,"), "is not an address")
-    r = cli.run("dns", "claim", "-f", file, "--region", "eu", "--key", keys["eu"][0])
-    assert r.code == 64 and "--withdraw" in r.err, r
-    data = of_regions(knot, keys, "bad.example.com")
-    data["spec"]["regions"][1]["publicKey"] = keys["eu"][1]
-    r = cli.run("dns", "plan", "-f", write(data, "twice.yaml"))
-    assert_refused(r, r"regions\[0\] has this publicKey, too", where=r":\d+:\d+: ")
-    data["spec"]["regions"][1]["publicKey"] = "AAAA"
-    r = cli.run("dns", "plan", "-f", write(data, "none.yaml"))
-    assert_refused(r, "no Ed25519 public key", "openssl pkey", where=r":\d+:\d+: ")
-    data["spec"]["regions"] = []
-    r = cli.run("dns", "plan", "-f", write(data, "nothing.yaml"))
-    assert_refused(r, "leads nowhere", where=r":\d+:\d+: ")
-    assert knot.serial() == serial

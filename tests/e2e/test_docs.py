@@ -9,6 +9,7 @@ import pytest
 from lab.cli import REPO, binary
 from lab.docs import shell_of
 
+
 @pytest.fixture
 def place(tmp_path, built):
     """A checkout to stand in, a state of its own, and the programs in PATH."""

@@ -1,0 +1,102 @@
+"""TrafficPolicies as data, what a plan shows of one, and a way between the program and a server that can
+be disturbed."""
+
+import socket
+import threading
+
+from .cli import pending
+from .nameservers import KEY, free_port
+
+NAME = "www.example.com"
+RECORDS = """foreign A 192.0.2.77
+alias CNAME foreign
+byhand A 192.0.2.77
+byhand-too CNAME foreign
+*.wild A 192.0.2.99
+note TXT "somebody's"
+_kc.note TXT "somebody's"
+"""
+
+
+def copy_of(server, **changed):
+    tsig = {"name": KEY, "secretFile": str(server.secret_file)}
+    entry = {"provider": "rfc2136", "server": "127.0.0.1", "port": server.port, "tsig": tsig}
+    return {**entry, **changed}
+
+
+def policy(*copies, name=NAME, owner="prod", endpoints=None, **spec):
+    endpoints = endpoints or {"fra": ["192.0.2.1", "2001:db8::1"], "dub": ["192.0.2.2"]}
+    listed = [
+        e if isinstance(e, dict) else {"id": i, "addresses": e}
+        for i, e in endpoints.items()
+    ]
+    base = {"zone": "example.com", "owner": owner, "endpoints": listed, "publish": list(copies)}
+    return {
+        "apiVersion": "kubecdn.io/v1alpha1",
+        "kind": "TrafficPolicy",
+        "metadata": {"name": name},
+        "spec": {**base, **spec},
+    }
+
+
+def plan_of(cli, file):
+    r = cli.run("dns", "plan", "-f", file, "-o", "json", "--detailed-exitcode")
+    assert r.code in (0, 2), r
+    changes = {k.split("/")[-1]: v for k, v in pending(r.json["plan"]).items()}
+    assert (r.code == 2) == bool(changes), r
+    return changes
+
+
+class Between:
+    """Forwards TCP to a server and UDP to another; of the updates (opcode 5), the first lose their reply,
+    or are cut before they arrive."""
+
+    def __init__(self, tcp, udp=None, lose=0, cut=0):
+        self.to, self.udp_to = tcp.port, (udp or tcp).port
+        self.lose, self.cut, self.port = lose, cut, free_port()
+        self.tcp = socket.create_server(("127.0.0.1", self.port))
+        self.udp = socket.socket(type=socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        for f in (self.serve_tcp, self.serve_udp):
+            threading.Thread(target=f, daemon=True).start()
+
+    def close(self):
+        for s in (self.tcp, self.udp):
+            s.shutdown(socket.SHUT_RDWR) if s is self.tcp else None
+            s.close()
+
+    def serve_udp(self):
+        while True:
+            try:
+                data, peer = self.udp.recvfrom(4096)
+            except OSError:
+                return
+            with socket.socket(type=socket.SOCK_DGRAM) as s:
+                s.settimeout(5)
+                s.sendto(data, ("127.0.0.1", self.udp_to))
+                self.udp.sendto(s.recv(65535), peer)
+
+    def serve_tcp(self):
+        while True:
+            try:
+                conn, _ = self.tcp.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.one, args=[conn], daemon=True).start()
+
+    def one(self, conn):
+        with conn, socket.create_connection(("127.0.0.1", self.to)) as server:
+            head = conn.recv(2, socket.MSG_WAITALL)
+            body = conn.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+            # An update with changes: without any it only asks what there is.
+            update = body[2] >> 3 & 15 == 5 and int.from_bytes(body[8:10], "big") > 0
+            if update and self.cut:
+                self.cut -= 1
+                return
+            server.sendall(head + body)
+            n = server.recv(2, socket.MSG_WAITALL)
+            reply = server.recv(int.from_bytes(n, "big"), socket.MSG_WAITALL)
+            if update and self.lose:
+                self.lose -= 1
+                return
+            conn.sendall(n + reply)
