@@ -301,7 +301,7 @@ static int run_claim(const struct kc_args *args, struct kc_err *err)
 const struct kc_verb kc_cli_dns[] = {
 	{ .path = "dns plan",
 	  .summary = "Show what a TrafficPolicy would change at every copy of its zone",
-	  .description = "Reads the zone's servers and changes nothing. Records that the policy's "
+	  .description = "Reads the zone's servers and changes nothing. Records that the policy's\n"
 			 "owner did not make are refused, with what stands there.",
 	  .examples = "kubecdn dns plan -f www.yaml",
 	  .opts = plan_lists,
@@ -309,18 +309,17 @@ const struct kc_verb kc_cli_dns[] = {
 	{ .path = "dns apply",
 	  .summary = "Publish a TrafficPolicy (a preview without --yes)",
 	  .description =
-		  "Each copy of the zone is changed in one step, and only if all that stands at "
-		  "the "
-		  "name is still as the plan has seen it; then every server is asked, and what was "
-		  "before is put back if it does not answer so in time. Exit code 3: some copies "
-		  "were changed and others were not.",
+		  "Each copy of the zone is changed in one step, and only if all that stands at\n"
+		  "the name is still as the plan has seen it; then every server is asked, and\n"
+		  "what was before is put back if it does not answer so in time. Exit code 3:\n"
+		  "some copies were changed and others were not.",
 	  .examples = "kubecdn dns apply -f www.yaml --yes",
 	  .opts = apply_lists,
 	  .run = run_apply },
 	{ .path = "dns verify",
 	  .summary = "Ask every server whether it answers as the policy says",
 	  .description =
-		  "By UDP and by TCP, once. Nothing is changed. Exit code 1: one of them does "
+		  "By UDP and by TCP, once. Nothing is changed. Exit code 1: one of them does\n"
 		  "not, which is said.",
 	  .examples = "kubecdn dns verify -f www.yaml",
 	  .opts = verify_lists,
@@ -328,9 +327,9 @@ const struct kc_verb kc_cli_dns[] = {
 	{ .path = "dns adopt",
 	  .summary = "Take over records that were made by hand (a preview without --yes)",
 	  .description =
-		  "What stands at the name becomes what the policy says, and is marked as its "
-		  "owner's, "
-		  "in one step: there is no moment without an answer. Another owner's is refused.",
+		  "What stands at the name becomes what the policy says, and is marked as its\n"
+		  "owner's, in one step: there is no moment without an answer. Another owner's\n"
+		  "is refused.",
 	  .examples = "kubecdn dns adopt -f www.yaml\n"
 		      "kubecdn dns adopt -f www.yaml --yes",
 	  .opts = apply_lists,
@@ -338,9 +337,9 @@ const struct kc_verb kc_cli_dns[] = {
 	{ .path = "dns claim",
 	  .summary = "Say where one region serves (a preview without --yes)",
 	  .description =
-		  "Writes the region's own claim, signed with its key, and what follows from it "
-		  "together with the claims of all others, in one step at each copy of the zone. "
-		  "Regions that do so at the same time do not overwrite each other.",
+		  "Writes the region's own claim, signed with its key, and what follows from it\n"
+		  "together with the claims of all others, in one step at each copy of the\n"
+		  "zone. Regions that do so at the same time do not overwrite each other.",
 	  .examples = "kubecdn dns claim -f www.yaml --region eu --key eu.key --addresses "
 		      "192.0.2.1,2001:db8::1 --yes\n"
 		      "kubecdn dns claim -f www.yaml --region eu --key eu.key --withdraw --yes",
