@@ -135,18 +135,6 @@ static int choose(const struct kc_yaml *y, struct kc_report *rep, json_t **ret, 
 	return 0;
 }
 
-static void hand_over(const struct kc_report *rep, const struct kc_err *err, struct kc_buf *errors)
-{
-	if (!errors)
-		return;
-	if (rep->n)
-		kc_buf_puts(errors, kc_buf_get(&rep->lines));
-	else
-		kc_buf_printf(errors, "%s\n", err->msg);
-	if (rep->n > KC_REPORT_MAX)
-		kc_buf_printf(errors, KC_ERR_MORE "\n", rep->n - KC_REPORT_MAX);
-}
-
 int kc_cluster_load(const char *file, const char *text, size_t len,
 		    const struct kc_cluster_limits *limits, json_t **ret_cluster,
 		    struct kc_buf *errors, struct kc_err *err)
@@ -167,7 +155,7 @@ int kc_cluster_load(const char *file, const char *text, size_t len,
 	if (r == 0)
 		r = check(doc, limits, &rep, ret_cluster, err);
 	if (r < 0)
-		hand_over(&rep, err, errors);
+		kc_report_lines(&rep, err, errors);
 	return r;
 }
 
@@ -182,7 +170,7 @@ int kc_cluster_check(const json_t *cluster, const struct kc_cluster_limits *limi
 		err = &local;
 	r = check(cluster, limits, &rep, ret_cluster, err);
 	if (r < 0)
-		hand_over(&rep, err, errors);
+		kc_report_lines(&rep, err, errors);
 	return r;
 }
 
@@ -218,7 +206,7 @@ int kc_cluster_check_update(const struct kc_cluster_source *source, const json_t
 		r = kc_report_result(&rep, err);
 	}
 	if (r < 0)
-		hand_over(&rep, err, errors);
+		kc_report_lines(&rep, err, errors);
 	return r;
 }
 
@@ -242,6 +230,6 @@ int kc_cluster_check_name(const struct kc_cluster_source *source, const json_t *
 				own, name);
 		r = kc_report_result(&rep, err);
 	}
-	hand_over(&rep, err, errors);
+	kc_report_lines(&rep, err, errors);
 	return r;
 }

@@ -229,8 +229,7 @@ int kc_policy_load(const char *file, const char *text, size_t len, json_t **ret_
 	}
 	if (r == 0)
 		r = check(doc, &rep, ret_policy, err);
-	if (r < 0 && errors)
-		kc_buf_printf(errors, "%s%s", rep.n ? kc_buf_get(&rep.lines) : err->msg,
-			      rep.n ? "" : "\n");
+	if (r < 0)
+		kc_report_lines(&rep, err, errors);
 	return r;
 }

@@ -141,6 +141,18 @@ void kc_report_key(struct kc_report *rep, const char *pointer, const char *fmt, 
 	va_end(ap);
 }
 
+void kc_report_lines(const struct kc_report *rep, const struct kc_err *err, struct kc_buf *errors)
+{
+	if (!errors)
+		return;
+	if (rep->n)
+		kc_buf_puts(errors, kc_buf_get(&rep->lines));
+	else
+		kc_buf_printf(errors, "%s\n", err->msg);
+	if (rep->n > KC_REPORT_MAX)
+		kc_buf_printf(errors, KC_ERR_MORE "\n", rep->n - KC_REPORT_MAX);
+}
+
 int kc_report_result(const struct kc_report *rep, struct kc_err *err)
 {
 	if (!rep->n)

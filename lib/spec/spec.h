@@ -85,6 +85,10 @@ void kc_report_key(struct kc_report *rep, const char *pointer, const char *fmt, 
 /* 0 without errors; otherwise KC_EINVAL with the first one and how many more there are. */
 int kc_report_result(const struct kc_report *rep, struct kc_err *err);
 
+/* All of them, a line each, and how many more there are; of a report without any err's own. errors
+ * may be NULL. */
+void kc_report_lines(const struct kc_report *rep, const struct kc_err *err, struct kc_buf *errors);
+
 /* "/spec/hosts/0/labels/a.b~1c" as "spec.hosts[0].labels["a.b/c"]". Owned. */
 char *kc_spec_path(const char *pointer);
 /* pointer + "/" + key, escaped (RFC 6901). Owned. */
