@@ -1,7 +1,6 @@
 /* dns plan, apply, adopt, verify, claim: one policy at all copies of its zone. */
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "cli/cli.h"
 #include "dns/policy.h"
@@ -250,36 +249,11 @@ static int run_verify(const struct kc_args *args, struct kc_err *err)
 	return add_refused(&v, r, err);
 }
 
-static int read_key(const char *file, char **ret, struct kc_err *err)
-{
-	_cleanup_free_ char *path = kc_expand_home(file);
-	struct stat st;
-
-	if (stat(path, &st) == 0 && (st.st_mode & 077))
-		return kc_fail(err, KC_EINVAL, "%s: others can read it (mode %03o); chmod 600 it",
-			       file, st.st_mode & 0777);
-	return kc_file_read(path, KEY_MAX, ret, NULL, err);
-}
-
-static json_t *split(const char *list)
-{
-	json_t *out = json_array();
-
-	for (const char *p = list;; p++) {
-		size_t n = strcspn(p, ",");
-		_cleanup_free_ char *one = xstrndup(p, n);
-
-		json_array_append_new(out, json_string(one));
-		p += n;
-		if (!*p)
-			return out;
-	}
-}
-
 static int run_claim(const struct kc_args *args, struct kc_err *err)
 {
 	_cleanup_(run_done) struct run v = { .args = args };
 	const char *key = kc_args_str(args, "key"), *list = kc_args_str(args, "addresses");
+	_cleanup_free_ char *path = NULL;
 	int r;
 
 	v.claim.region = kc_args_str(args, "region");
@@ -288,11 +262,13 @@ static int run_claim(const struct kc_args *args, struct kc_err *err)
 	if (!list == !kc_args_bool(args, "withdraw"))
 		return kc_cli_usage(err, "either --addresses LIST or --withdraw is needed");
 	r = load(&v, err);
-	if (r == 0)
-		r = read_key(key, &v.key, err);
 	if (r != 0)
 		return r;
-	v.addresses = list ? split(list) : json_array();
+	path = kc_expand_home(key);
+	r = kc_file_read_private(path, KEY_MAX, &v.key, NULL, err);
+	if (r < 0)
+		return r;
+	v.addresses = list ? kc_json_split(list, ',') : json_array();
 	v.claim.key_pem = v.key;
 	v.claim.addresses = v.addresses;
 	return go(&v, &(struct kc_publish_opts){ .claim = &v.claim }, true, err);

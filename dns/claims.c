@@ -113,21 +113,6 @@ static char *take_field(const char **at, const char *key)
 	return n ? xstrndup(value, n) : NULL;
 }
 
-static json_t *split(const char *list)
-{
-	json_t *out = json_array();
-
-	for (const char *p = list;; p++) {
-		size_t n = strcspn(p, ",");
-		_cleanup_free_ char *one = xstrndup(p, n);
-
-		json_array_append_new(out, json_string(one));
-		p += n;
-		if (!*p)
-			return out;
-	}
-}
-
 static bool parse_epoch(const char *text, uint64_t *ret)
 {
 	int end = 0;
@@ -153,7 +138,7 @@ static bool parse(const char *text, struct kc_claim *c, char **ret_signature)
 	    !c->region || !kc_is_dns_label(c->region) || !parse_epoch(epoch, &c->epoch) ||
 	    !addresses || !*ret_signature || *at)
 		return false;
-	c->addresses = streq(addresses, NOWHERE) ? json_array() : split(addresses);
+	c->addresses = streq(addresses, NOWHERE) ? json_array() : kc_json_split(addresses, ',');
 	return true;
 }
 

@@ -1,7 +1,6 @@
 /* Servers of your own that take dynamic updates: Knot, BIND, PowerDNS. RFC 2136 and RFC 8945. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "dns/backend.h"
 #include "lib/base/file.h"
@@ -18,19 +17,13 @@ struct conn {
 	char *where, *zone, *key_name, *secret;
 };
 
-/* What others may read is no secret. */
 static int read_secret(const char *path, char **ret, struct kc_err *err)
 {
 	_cleanup_free_ char *full = kc_expand_home(path);
 	_cleanup_wiped_ char *text = NULL;
-	struct stat st;
 	size_t len;
-	int r;
+	int r = kc_file_read_private(full, SECRET_MAX, &text, &len, err);
 
-	if (stat(full, &st) == 0 && (st.st_mode & 077))
-		return kc_fail(err, KC_EINVAL, "%s: others can read it (mode %03o); chmod 600 it",
-			       path, st.st_mode & 0777);
-	r = kc_file_read(full, SECRET_MAX, &text, &len, err);
 	if (r < 0)
 		return r;
 	while (len && strchr(" \t\r\n", text[len - 1]))

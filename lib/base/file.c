@@ -12,14 +12,12 @@
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 
-int kc_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct kc_err *err)
+static int read_all(int fd, const char *path, size_t max, char **ret_text, size_t *ret_len,
+		    struct kc_err *err)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_buf_ struct kc_buf buf = { .max = max };
 	char chunk[65536];
 
-	if (fd < 0)
-		return kc_fail_errno(err, errno, "%s", path);
 	for (;;) {
 		ssize_t n = read(fd, chunk, sizeof(chunk));
 
@@ -36,6 +34,39 @@ int kc_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 		*ret_len = buf.len;
 	*ret_text = kc_buf_steal(&buf);
 	return 0;
+}
+
+int kc_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len, struct kc_err *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	return read_all(fd, path, max, ret_text, ret_len, err);
+}
+
+int kc_file_read_private(const char *path, size_t max, char **ret_text, size_t *ret_len,
+			 struct kc_err *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 && errno == ENOENT)
+		return kc_fail(err, KC_ENOTFOUND, "%s: there is no such key file", path);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	if (!S_ISREG(st.st_mode))
+		return kc_fail(err, KC_EINVAL, "%s: a key file must be a file", path);
+	if (st.st_mode & 077)
+		return kc_fail(err, KC_EAUTH,
+			       "%s: others may read or write this key file (mode %04o); close it "
+			       "with: chmod 600 %s",
+			       path, (unsigned)(st.st_mode & 07777), path);
+	if (st.st_uid != geteuid() && st.st_uid != 0)
+		return kc_fail(err, KC_EAUTH,
+			       "%s: this key file belongs to another user (uid %u); make it yours",
+			       path, (unsigned)st.st_uid);
+	return read_all(fd, path, max, ret_text, ret_len, err);
 }
 
 int kc_write_all(int fd, const void *data, size_t len, struct kc_err *err)

@@ -14,6 +14,10 @@
 /* The whole file, NUL-terminated; more than max bytes is KC_EINVAL. ret_len may be NULL. */
 int kc_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 		 struct kc_err *err);
+/* The same for a file with a key. Like ssh with its keys: nobody else may read it, and nobody else
+ * can have put it there (KC_EAUTH). */
+int kc_file_read_private(const char *path, size_t max, char **ret_text, size_t *ret_len,
+			 struct kc_err *err);
 /* Replace path atomically and durably; a reader sees the old or the new content. Whoever is killed
    in the middle leaves a half beside it whose name starts with a dot. */
 int kc_file_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err);

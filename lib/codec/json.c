@@ -173,3 +173,18 @@ void kc_json_sort(json_t *array)
 	for (size_t i = 0; i < n; i++)
 		json_array_set_new(array, i, items[i]);
 }
+
+json_t *kc_json_split(const char *list, char separator)
+{
+	const char stop[] = { separator, '\0' };
+	json_t *out = json_array();
+
+	for (const char *p = list;; p++) {
+		size_t n = strcspn(p, stop);
+
+		json_array_append_new(out, json_stringn(p, n));
+		p += n;
+		if (!*p)
+			return out;
+	}
+}

@@ -41,6 +41,8 @@ json_t *kc_pack(const char *fmt, ...);
 const char **kc_json_keys(const json_t *o, size_t *ret_n);
 /* Sort an array of strings bytewise, in place. */
 void kc_json_sort(json_t *array);
+/* "a,b" as ["a", "b"]; what is empty is an empty string. New reference. */
+json_t *kc_json_split(const char *list, char separator);
 bool kc_json_has_str(const json_t *array, const char *s);
 
 #endif

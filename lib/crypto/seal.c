@@ -1,12 +1,8 @@
 #include "lib/crypto/seal.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/base/file.h"
 #include "lib/base/str.h"
@@ -85,30 +81,6 @@ static void id_of(const unsigned char key[KC_SEAL_KEY], char out[KC_SEAL_ID])
 	out[KC_SEAL_ID - 1] = '\0';
 }
 
-/* Like ssh with its keys: nobody else may read it, and nobody else can have put it there. */
-static int check_file(const char *path, struct kc_err *err)
-{
-	struct stat st;
-
-	if (stat(path, &st) < 0)
-		return errno == ENOENT
-			       ? kc_fail(err, KC_EINVAL,
-					 "%s: there is no such key file; " HOW_TO_MAKE, path)
-			       : kc_fail_errno(err, errno, "%s", path);
-	if (!S_ISREG(st.st_mode))
-		return kc_fail(err, KC_EINVAL, "%s: a key file must be a file", path);
-	if (st.st_mode & 077)
-		return kc_fail(err, KC_EAUTH,
-			       "%s: others may read or write this key file (mode %04o); close it "
-			       "with: chmod 600 %s",
-			       path, (unsigned)(st.st_mode & 07777), path);
-	if (st.st_uid != geteuid() && st.st_uid != 0)
-		return kc_fail(err, KC_EAUTH,
-			       "%s: this key file belongs to another user (uid %u); make it yours",
-			       path, (unsigned)st.st_uid);
-	return 0;
-}
-
 static int add_key(const char *path, int line, const char *text, struct kc_seal_keys *k,
 		   struct kc_err *err)
 {
@@ -142,11 +114,11 @@ int kc_seal_keys_read(const char *path, struct kc_seal_keys *ret, struct kc_err 
 {
 	struct kc_seal_keys k = { 0 };
 	_cleanup_wiped_ char *text = NULL;
-	int line = 0, r = check_file(path, err);
+	int line = 0, r = kc_file_read_private(path, KEY_FILE_MAX, &text, NULL, err);
 	char *p, *next;
 
-	if (r == 0)
-		r = kc_file_read(path, KEY_FILE_MAX, &text, NULL, err);
+	if (r == KC_ENOTFOUND)
+		return kc_fail(err, KC_EINVAL, "%s: there is no such key file; " HOW_TO_MAKE, path);
 	for (p = text; r == 0 && p && *p; p = next) {
 		size_t n = strcspn(p, "\n");
 

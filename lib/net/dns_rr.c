@@ -131,20 +131,6 @@ static json_t *find_rrset(json_t *sets, const char *name, const char *type)
 	return NULL;
 }
 
-static void sort_data(json_t *set)
-{
-	json_t *data = json_object_get(set, "data"), *sorted = json_array();
-	size_t n = json_array_size(data);
-	_cleanup_free_ const char **v = xcalloc(n + 1, sizeof(*v));
-
-	for (size_t i = 0; i < n; i++)
-		v[i] = json_string_value(json_array_get(data, i));
-	kc_sort_text(v, n);
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(sorted, json_string(v[i]));
-	json_object_set_new(set, "data", sorted);
-}
-
 json_t *dns_rrsets(const ldns_rr_list *rrs)
 {
 	json_t *sets = json_array(), *set;
@@ -166,6 +152,6 @@ json_t *dns_rrsets(const ldns_rr_list *rrs)
 		json_array_append_new(json_object_get(set, "data"), json_string(data));
 	}
 	json_array_foreach(sets, i, set)
-		sort_data(set);
+		kc_json_sort(json_object_get(set, "data"));
 	return sets;
 }

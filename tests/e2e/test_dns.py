@@ -277,9 +277,9 @@ def test_keys(knot, cli, write, tmp_path):
     for file, key, *says in (
         (other, KEY, "updates are refused", "TSIG"),
         (other, "unknown", "updates are refused", "TSIG"),
-        (open_one, KEY, "others can read it", "chmod 600"),
+        (open_one, KEY, "others may read", "chmod 600"),
         (empty, KEY, "no TSIG secret", "base64"),
-        (tmp_path / "none", KEY, "none", "No such file"),
+        (tmp_path / "none", KEY, "none", "no such key file"),
     ):
         tsig = {"name": key, "secretFile": str(file)}
         r = cli.run("dns", "apply", "-f", write(policy(copy_of(knot, tsig=tsig))), "--yes")

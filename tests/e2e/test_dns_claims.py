@@ -127,7 +127,7 @@ def test_bad_claims(knot, cli, write, keys, tmp_path):
     serial = knot.serial()
     assert_refused(claim(cli, file, keys, "eu", *some, key=keys["us"][0]), "not the key of region eu")
     assert_refused(claim(cli, file, keys, "eu", *some, key=rsa), "no Ed25519 key", "openssl genpkey")
-    assert_refused(claim(cli, file, keys, "eu", *some, key=loose), "others can read it", "chmod 600")
+    assert_refused(claim(cli, file, keys, "eu", *some, key=loose), "others may read", "chmod 600")
     assert_refused(claim(cli, file, keys, "mars", *some, key=keys["eu"][0]), 'no region "mars"')
     assert_refused(claim(cli, file, keys, "eu", "--addresses", "192.0.2.300"), "is not an address")
     assert_refused(claim(cli, file, keys, "eu", "--addresses", "192.0.2.1,"), "is not an address")
