@@ -117,7 +117,7 @@ bundle() {
 	echo "bundle $KUBECDN_BUNDLE, programs $KC_BUNDLE_BIN"
 }
 
-# e2e PRESET [pytest arguments]. Two files at a time: a cluster that comes up leaves the processors idle
+# e2e PRESET [pytest arguments]. Three files at a time: a cluster that comes up leaves two processors idle
 # for a third of it.
 e2e() {
 	preset=$1
@@ -125,7 +125,7 @@ e2e() {
 	r=0
 	KUBECDN="$top/build/$preset/bin/kubecdn" KC_BUILD="$top/build/$preset" \
 		"$cache/venv/bin/python" -m pytest -q -ra -p no:cacheprovider --timeout=600 --durations=15 \
-		-n 2 --dist loadfile \
+		-n 3 --dist loadfile \
 		--junit-xml="$results/e2e-$preset.xml" "$@" tests/e2e </dev/null || r=1
 	count "$results/e2e-$preset.xml"
 	all_ran || r=1
