@@ -125,7 +125,7 @@ e2e() {
 	r=0
 	KUBECDN="$top/build/$preset/bin/kubecdn" KC_BUILD="$top/build/$preset" \
 		"$cache/venv/bin/python" -m pytest -q -ra -p no:cacheprovider --timeout=600 --durations=15 \
-		-n 3 --dist loadfile \
+		-n 3 --dist loadfile --no-loadscope-reorder \
 		--junit-xml="$results/e2e-$preset.xml" "$@" tests/e2e </dev/null || r=1
 	count "$results/e2e-$preset.xml"
 	all_ran || r=1

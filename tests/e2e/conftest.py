@@ -20,7 +20,17 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: only in make nightly (KC_NIGHTLY=1)")
 
 
+# Files that take longest, first: who is left with one of them at the end lets the others wait.
+LONGEST = "kill", "cluster", "bad_input", "security", "local", "drift", "lab"
+
+
+def length(item):
+    name = item.path.stem.removeprefix("test_")
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=length)
     if os.environ.get("KC_NIGHTLY"):
         return
     slow = [x for x in items if x.get_closest_marker("slow")]
