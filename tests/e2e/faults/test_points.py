@@ -10,8 +10,7 @@ from lab.hosts import LabHosts
 
 from .life import VERBS, Life
 
-pytestmark = pytest.mark.slow
-LIVES = int(os.environ.get("KC_FAULTS", "2"))
+LIVES = int(os.environ.get("KC_FAULTS", "1"))
 SEED = int(os.environ.get("KC_SEED", "1"))
 
 
