@@ -195,7 +195,9 @@ static int go(struct run *v, const struct kc_publish_opts *opts, bool may_act, s
 	if (r < 0)
 		return r;
 	count(v);
-	if (kc_cli_wants_text(v->args))
+	/* With every copy refused there is no plan to show. */
+	if (kc_cli_wants_text(v->args) &&
+	    v->refused < json_array_size(kc_json_at(v->policy, "spec.publish")))
 		print_preview(v, yes);
 	if (yes)
 		r = act(v, err);

@@ -262,6 +262,7 @@ def test_one_copy_is_down(knot, cli, write):
     assert knot.addresses(name) == ["192.0.2.1", "192.0.2.2"]
     r = cli.run("dns", "apply", "-f", write(policy(copy_of(knot, port=port), name=name)), "--yes")
     assert_refused(r, "cannot connect")
+    assert r.out == "", "no plan of what cannot be"
 
 
 def test_keys(knot, cli, write, tmp_path):
