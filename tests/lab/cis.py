@@ -8,7 +8,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Callable
 
-from .hosts import wait_for
+from .hosts import run, wait_for
 
 API, KCM, SCHED = "kube-apiserver", "kube-controller-manager", "kube-scheduler"
 PKI, CONF, UNITS = "/etc/kubernetes/pki", "/etc/kubecdn", "/etc/systemd/system"
@@ -156,15 +156,13 @@ def suites(found):
 
 
 def anonymous(m):
-    """What the live API answers somebody without a certificate."""
+    """What the live API answers somebody without a certificate, once it is live."""
 
     def ask(path):
         url = f"https://{urllib.parse.quote(m.host.address)}:6443{path}"
-        from .hosts import run
+        return run("curl", "-sko", "/dev/null", "-w", "%{http_code}", url, check=False).stdout
 
-        ask = ["curl", "-sko", "/dev/null", "-w", "%{http_code}", url]
-        return run(*ask).stdout
-
+    wait_for("the API to be live", lambda: ask("/livez") == "200", 90)
     paths = "/api", "/api/v1/secrets", "/version", "/metrics", "/livez"
     return ", ".join(f"{p} {ask(p)}" for p in paths)
 
