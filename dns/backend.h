@@ -31,15 +31,12 @@ struct kc_dns_backend {
 	int (*change)(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err);
 	/*
-	 * Do clients get expected (an rrset; NULL: nothing) for one {"name", "type"} from each of
-	 * the zone's servers, by UDP and by TCP? KC_EAGAIN says who answers what instead.
+	 * Do clients get this rrset from each of the zone's servers, by UDP and by TCP? KC_EAGAIN
+	 * says who answers what instead.
 	 */
-	int (*look)(void *conn, const json_t *one, const json_t *expected, struct kc_err *err);
+	int (*look)(void *conn, const json_t *rrset, struct kc_err *err);
 };
 
 extern const struct kc_dns_backend kc_dns_rfc2136;
-
-/* The rrset of a name and type in a list, or NULL; borrowed. */
-json_t *kc_dns_rrset_find(const json_t *rrsets, const char *name, const char *type);
 
 #endif

@@ -26,10 +26,11 @@ void kc_claim_done(struct kc_claim *c)
 
 char *kc_claim_name(const char *name, const char *region)
 {
+	/* "*" is no wildcard below another label. */
 	bool wildcard = kc_startswith(name, "*.");
 
-	return xasprintf("_kc.%s.%s%s", region, wildcard ? "_wildcard." : "",
-			 wildcard ? name + 2 : name);
+	return xasprintf("_kc.%s%s%s%s", region ? region : "", region ? "." : "",
+			 wildcard ? "_wildcard." : "", wildcard ? name + 2 : name);
 }
 
 /* Sorted, each once, in the one form that an address has. NULL in *ret: one of them is none. */

@@ -31,7 +31,8 @@ struct kc_claim {
 void kc_claim_done(struct kc_claim *c);
 #define _cleanup_claim_ _cleanup_(kc_claim_done)
 
-/* "_kc.eu.www.example.com." for name "www.example.com.", whose wildcard label becomes a word. */
+/* "_kc.eu.www.example.com." for name "www.example.com.", whose wildcard label becomes a word.
+ * region NULL: "_kc.www.example.com.", where the mark of the name's owner stands. Owned. */
 char *kc_claim_name(const char *name, const char *region);
 /* name: absolute. KC_EINVAL: the key, or an address, is none. Owned text. */
 int kc_claim_write(const struct kc_claim *c, const char *name, const char *key_pem, char **ret_text,

@@ -2,63 +2,30 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "dns/backend.h"
 #include "dns/claims.h"
 #include "dns/policy.h"
 #include "lib/base/addr.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/net/dns.h"
 
-#define MARK_LABEL "_kc."
-#define WILDCARD   "*."
-/* A name that begins with "*" is no wildcard below another label, so its mark gets a word. */
-#define MARK_WILDCARD "_wildcard."
-#define MARK_VERSION  "v=kc1"
-
-static const char *name_of(const json_t *policy)
-{
-	return kc_json_get_str(json_object_get(policy, "metadata"), "name", "");
-}
+#define MARK_VERSION "v=kc1"
 
 static const json_t *spec_of(const json_t *policy)
 {
 	return json_object_get(policy, "spec");
 }
 
-json_t *kc_dns_rrset_find(const json_t *rrsets, const char *name, const char *type)
-{
-	json_t *v;
-	size_t i;
-
-	json_array_foreach((json_t *)rrsets, i, v)
-		if (streq(kc_json_get_str(v, "name", ""), name) &&
-		    streq(kc_json_get_str(v, "type", ""), type))
-			return v;
-	return NULL;
-}
-
 char *kc_policy_name(const json_t *policy)
 {
-	return xasprintf("%s.", name_of(policy));
+	return xasprintf("%s.", kc_json_get_str(json_object_get(policy, "metadata"), "name", ""));
 }
 
 char *kc_policy_mark_name(const json_t *policy)
 {
-	const char *name = name_of(policy);
-	bool wildcard = kc_startswith(name, WILDCARD);
+	_cleanup_free_ char *name = kc_policy_name(policy);
 
-	return xasprintf(MARK_LABEL "%s%s.", wildcard ? MARK_WILDCARD : "",
-			 wildcard ? name + strlen(WILDCARD) : name);
-}
-
-json_t *kc_policy_mark(const json_t *policy)
-{
-	_cleanup_free_ char *name = kc_policy_mark_name(policy),
-			    *data = xasprintf("\"" MARK_VERSION " o=%s\"",
-					      kc_json_get_str(spec_of(policy), "owner", ""));
-
-	return kc_pack("{s:s, s:s, s:O, s:[s]}", "name", name, "type", "TXT", "ttl",
-		       kc_json_at(spec_of(policy), "ttl.answer"), "data", data);
+	return kc_claim_name(name, NULL);
 }
 
 char *kc_policy_mark_owner(const char *data)
@@ -202,6 +169,16 @@ static void add_rrset(const json_t *policy, const json_t *endpoints, int family,
 				      kc_json_at(spec_of(policy), "ttl.answer"), "data", data));
 }
 
+static json_t *make_mark(const json_t *policy)
+{
+	_cleanup_free_ char *name = kc_policy_mark_name(policy),
+			    *data = xasprintf("\"" MARK_VERSION " o=%s\"",
+					      kc_json_get_str(spec_of(policy), "owner", ""));
+
+	return kc_pack("{s:s, s:s, s:O, s:[s]}", "name", name, "type", "TXT", "ttl",
+		       kc_json_at(spec_of(policy), "ttl.answer"), "data", data);
+}
+
 json_t *kc_policy_lower(const json_t *policy, const json_t *claims, json_t *notes)
 {
 	json_auto_t *endpoints = answered(policy, claims, notes);
@@ -211,7 +188,7 @@ json_t *kc_policy_lower(const json_t *policy, const json_t *claims, json_t *note
 	add_rrset(policy, endpoints, AF_INET6, "AAAA", out);
 	if (!json_array_size(out))
 		return out;
-	json_array_append_new(out, kc_policy_mark(policy));
+	json_array_append_new(out, make_mark(policy));
 	if (json_array_size(endpoints) > 1)
 		json_array_append_new(notes,
 				      json_string("plain records: every client gets all addresses "

@@ -54,8 +54,7 @@ static void check_name_in_zone(const json_t *doc, struct kc_report *rep)
 	else if (strlen(mark) > NAME_MAX_LEN + 1)
 		kc_report_value(rep, "/metadata/name",
 				"the record beside it, %s, has a longer name than the %d bytes "
-				"that "
-				"DNS takes; use a shorter name",
+				"that DNS takes; use a shorter name",
 				mark, NAME_MAX_LEN);
 }
 
@@ -90,8 +89,7 @@ static void check_some_source(const json_t *doc, struct kc_report *rep)
 	    !json_array_size(json_object_get(spec_of(doc), "regions")))
 		kc_report_value(rep, "/spec",
 				"neither endpoints nor regions, so the name leads nowhere; give "
-				"one "
-				"of them");
+				"one of them");
 }
 
 /* The index of an earlier endpoint with the same id or address, or -1. */

@@ -31,8 +31,6 @@ int kc_policy_load(const char *file, const char *text, size_t len, json_t **ret_
 char *kc_policy_name(const json_t *policy);
 /* Where the mark of the records' owner stands: "_kc.www.example.com.". Owned. */
 char *kc_policy_mark_name(const json_t *policy);
-/* The TXT rrset there. New reference. */
-json_t *kc_policy_mark(const json_t *policy);
 /* The owner in the data of a mark, or NULL: it is none of ours. Owned. */
 char *kc_policy_mark_owner(const char *data);
 

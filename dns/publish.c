@@ -10,6 +10,7 @@
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/crypto/sign.h"
+#include "lib/net/dns.h"
 
 json_t *publish_find(const json_t *rrsets, const json_t *one)
 {
@@ -67,9 +68,8 @@ static int check_owner(const struct kc_publish *p, const json_t *before, struct 
 		if (!p->adopt && !is_claim(policy, v))
 			return kc_fail(err, KC_ECONFLICT,
 				       "%s has a %s record that kubecdn did not make, and nothing "
-				       "is "
-				       "changed that it did not make; if it is yours, take it over "
-				       "with `kubecdn dns adopt`",
+				       "is changed that it did not make; if it is yours, take it "
+				       "over with `kubecdn dns adopt`",
 				       name, kc_json_get_str(v, "type", "?"));
 	return 0;
 }
@@ -322,8 +322,7 @@ static int check_claim(const struct kc_publish *p, struct kc_err *err)
 			return 0;
 		return kc_fail(err, KC_EINVAL,
 			       "this is not the key of region %s: spec.regions[%zu].publicKey is "
-			       "of "
-			       "another one, not %s",
+			       "of another one, not %s",
 			       claim->region, i, public);
 	}
 	return kc_fail(err, KC_EINVAL, "the policy has no region \"%s\" in spec.regions",
@@ -345,11 +344,13 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 	r = p->claim ? check_claim(p, err) : 0;
 	p->notes = json_array();
 	p->which = kc_policy_which(policy);
+	p->copies =
+		xcalloc(json_array_size(json_object_get(spec, "publish")) + 1, sizeof(*p->copies));
 	if (r == 0 &&
 	    !kc_parse_duration(json_string_value(kc_json_at(spec, "verify.within")), &p->within_ms))
 		r = kc_fail(err, KC_EINVAL, "spec.verify.within is no time");
 	json_array_foreach(json_object_get(spec, "publish"), i, publish)
-		if (r == 0 && p->n < COPIES_MAX)
+		if (r == 0)
 			r = open_copy(p, publish, backends, err);
 	if (r < 0) {
 		kc_publish_close(p);
@@ -369,6 +370,7 @@ void kc_publish_close(struct kc_publish *p)
 		json_decref(p->copies[i].before);
 		json_decref(p->copies[i].wanted);
 	}
+	free(p->copies);
 	json_decref(p->which);
 	json_decref(p->notes);
 	json_decref(p->plan);

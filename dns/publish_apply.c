@@ -67,7 +67,7 @@ static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
 		int r = 0;
 
 		json_array_foreach(c->wanted, i, rrset) {
-			r = c->backend->look(c->conn, rrset, rrset, err);
+			r = c->backend->look(c->conn, rrset, err);
 			if (r < 0)
 				break;
 		}

@@ -6,8 +6,6 @@
 
 #include "dns/publish.h"
 
-enum { COPIES_MAX = 8 };
-
 struct copy {
 	const struct kc_dns_backend *backend;
 	void *conn;
@@ -21,7 +19,7 @@ struct kc_publish {
 	bool adopt;
 	json_t *which, *notes, *plan;
 	long within_ms;
-	struct copy copies[COPIES_MAX];
+	struct copy *copies;
 	size_t n;
 };
 

@@ -197,24 +197,24 @@ static char *told(const json_t *rrset)
 	return xasprintf("%s(%lld s)", list, (long long)kc_json_get_int(rrset, "ttl", 0));
 }
 
-static int rfc_look(void *conn, const json_t *one, const json_t *expected, struct kc_err *err)
+static int rfc_look(void *conn, const json_t *rrset, struct kc_err *err)
 {
 	struct conn *c = conn;
 
 	for (int tcp = 0; tcp < 2; tcp++) {
-		json_auto_t *rrset = NULL;
+		json_auto_t *served = NULL;
 		_cleanup_free_ char *is = NULL, *want = NULL;
-		int r = ask(c, one, tcp, &rrset, err);
+		int r = ask(c, rrset, tcp, &served, err);
 
 		if (r < 0)
 			return r;
-		if (expected ? rrset && json_equal(rrset, expected) : !rrset)
+		if (served && json_equal(served, rrset))
 			continue;
-		is = told(rrset);
-		want = told(expected);
+		is = told(served);
+		want = told(rrset);
 		return kc_fail(err, KC_EAGAIN, "%s answers %s %s by %s with %s instead of %s",
-			       c->where, kc_json_get_str(one, "name", ""),
-			       kc_json_get_str(one, "type", ""), tcp ? "TCP" : "UDP", is, want);
+			       c->where, kc_json_get_str(rrset, "name", ""),
+			       kc_json_get_str(rrset, "type", ""), tcp ? "TCP" : "UDP", is, want);
 	}
 	return 0;
 }

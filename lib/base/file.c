@@ -48,7 +48,8 @@ int kc_file_read(const char *path, size_t max, char **ret_text, size_t *ret_len,
 int kc_file_read_private(const char *path, size_t max, char **ret_text, size_t *ret_len,
 			 struct kc_err *err)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* O_NONBLOCK: to open a FIFO would wait for its writer. */
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
 	if (fd < 0 && errno == ENOENT)

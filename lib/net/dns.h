@@ -44,6 +44,9 @@ struct kc_dns_question {
 	bool tcp;	    /* not by UDP at all */
 };
 
+/* The rrset of a name and type in a list of them, or NULL; borrowed. */
+json_t *kc_dns_rrset_find(const json_t *rrsets, const char *name, const char *type);
+
 /*
  * Ask, without recursion. The reply: {"rcode": "NOERROR", "aa": true, "answer": [rrset…],
  * "authority": [rrset…], "scope": 24}; scope only if the server echoed a client subnet. Every rcode

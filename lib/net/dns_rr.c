@@ -119,12 +119,12 @@ static char *data_of(const ldns_rr *rr)
 	return out;
 }
 
-static json_t *find_rrset(json_t *sets, const char *name, const char *type)
+json_t *kc_dns_rrset_find(const json_t *sets, const char *name, const char *type)
 {
 	json_t *set;
 	size_t i;
 
-	json_array_foreach(sets, i, set)
+	json_array_foreach((json_t *)sets, i, set)
 		if (streq(kc_json_get_str(set, "name", ""), name) &&
 		    streq(kc_json_get_str(set, "type", ""), type))
 			return set;
@@ -143,7 +143,7 @@ json_t *dns_rrsets(const ldns_rr_list *rrs)
 		ldns_dname2canonical(ldns_rr_owner(rr));
 		name = text_of(ldns_rdf2str(ldns_rr_owner(rr)));
 		type = text_of(ldns_rr_type2str(ldns_rr_get_type(rr)));
-		set = find_rrset(sets, name, type);
+		set = kc_dns_rrset_find(sets, name, type);
 		if (!set) {
 			set = kc_pack("{s:s, s:s, s:I, s:[]}", "name", name, "type", type, "ttl",
 				      (json_int_t)ldns_rr_ttl(rr), "data");
