@@ -103,38 +103,6 @@ static bool is_cluster(const json_t *doc, struct kc_report *rep)
 	return false;
 }
 
-/* Find the one Cluster; everything else in the stream is an error. */
-static int choose(const struct kc_yaml *y, struct kc_report *rep, json_t **ret, struct kc_err *err)
-{
-	json_t *found = NULL;
-	size_t at = 0;
-	int r;
-
-	for (size_t i = 0; i < kc_yaml_count(y); i++) {
-		json_t *doc = kc_yaml_value(y, i);
-
-		rep->doc = i;
-		if (json_is_null(doc) || !is_cluster(doc, rep))
-			continue;
-		if (found)
-			kc_report_value(rep, "",
-					"a second Cluster; put each one into its own file");
-		else
-			at = i;
-		found = doc;
-	}
-	r = kc_report_result(rep, err);
-	if (r < 0)
-		return r;
-	if (!found) {
-		kc_report_value(rep, "", "no Cluster in this file; give one with kind: Cluster");
-		return kc_report_result(rep, err);
-	}
-	rep->doc = at;
-	*ret = found;
-	return 0;
-}
-
 int kc_cluster_load(const char *file, const char *text, size_t len,
 		    const struct kc_cluster_limits *limits, json_t **ret_cluster,
 		    struct kc_buf *errors, struct kc_err *err)
@@ -150,7 +118,7 @@ int kc_cluster_load(const char *file, const char *text, size_t len,
 	r = kc_yaml_parse(file, text, len, &y, err);
 	if (r == 0) {
 		rep.yaml = y;
-		r = choose(y, &rep, &doc, err);
+		r = kc_spec_choose(y, &kc_cluster_kind, is_cluster, &rep, &doc, err);
 	}
 	if (r == 0)
 		r = check(doc, limits, &rep, ret_cluster, err);
@@ -187,7 +155,7 @@ static int locate(const struct kc_cluster_source *source, struct kc_yaml **ret,
 	if (r < 0)
 		return r;
 	rep->yaml = *ret;
-	return choose(*ret, rep, &doc, err);
+	return kc_spec_choose(*ret, &kc_cluster_kind, is_cluster, rep, &doc, err);
 }
 
 int kc_cluster_check_update(const struct kc_cluster_source *source, const json_t *old,

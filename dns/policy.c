@@ -177,40 +177,15 @@ static int check(const json_t *doc, struct kc_report *rep, json_t **ret, struct 
 	return r;
 }
 
-/* Find the one TrafficPolicy; everything else in the stream is an error. */
-static int choose(const struct kc_yaml *y, struct kc_report *rep, json_t **ret, struct kc_err *err)
+/* One without a kind counts as a policy, so that validation says what is missing. */
+static bool is_policy(const json_t *doc, struct kc_report *rep)
 {
-	json_t *found = NULL;
-	size_t at = 0;
-	int r;
+	const char *kind = json_string_value(json_object_get(doc, "kind"));
 
-	for (size_t i = 0; i < kc_yaml_count(y); i++) {
-		json_t *doc = kc_yaml_value(y, i);
-		const char *kind = json_string_value(json_object_get(doc, "kind"));
-
-		rep->doc = i;
-		if (json_is_null(doc))
-			continue;
-		if (kind && !streq(kind, kc_traffic_kind.name))
-			kc_report_value(rep, "/kind", "a %.60s is not a TrafficPolicy", kind);
-		else if (found)
-			kc_report_value(rep, "",
-					"a second TrafficPolicy; put each one into its own file");
-		else
-			at = i;
-		found = doc;
-	}
-	r = kc_report_result(rep, err);
-	rep->doc = at;
-	if (r == 0 && !found) {
-		kc_report_value(rep, "",
-				"no TrafficPolicy in this file; give one with kind: "
-				"TrafficPolicy");
-		r = kc_report_result(rep, err);
-	}
-	if (r == 0)
-		*ret = found;
-	return r;
+	if (!kind || streq(kind, kc_traffic_kind.name))
+		return true;
+	kc_report_value(rep, "/kind", "a %.60s is not a TrafficPolicy", kind);
+	return false;
 }
 
 int kc_policy_load(const char *file, const char *text, size_t len, json_t **ret_policy,
@@ -223,7 +198,7 @@ int kc_policy_load(const char *file, const char *text, size_t len, json_t **ret_
 
 	if (r == 0) {
 		rep.yaml = y;
-		r = choose(y, &rep, &doc, err);
+		r = kc_spec_choose(y, &kc_traffic_kind, is_policy, &rep, &doc, err);
 	}
 	if (r == 0)
 		r = check(doc, &rep, ret_policy, err);

@@ -161,3 +161,37 @@ int kc_report_result(const struct kc_report *rep, struct kc_err *err)
 		return kc_fail(err, KC_EINVAL, "%s", rep->first);
 	return kc_fail(err, KC_EINVAL, "%s (and %zu more)", rep->first, rep->n - 1);
 }
+
+int kc_spec_choose(const struct kc_yaml *y, const struct kc_spec_kind *kind,
+		   bool (*fits)(const json_t *doc, struct kc_report *rep), struct kc_report *rep,
+		   json_t **ret, struct kc_err *err)
+{
+	json_t *found = NULL;
+	size_t at = 0;
+	int r;
+
+	for (size_t i = 0; i < kc_yaml_count(y); i++) {
+		json_t *doc = kc_yaml_value(y, i);
+
+		rep->doc = i;
+		if (json_is_null(doc) || !fits(doc, rep))
+			continue;
+		if (found)
+			kc_report_value(rep, "", "a second %s; put each one into its own file",
+					kind->name);
+		else
+			at = i;
+		found = doc;
+	}
+	r = kc_report_result(rep, err);
+	if (r < 0)
+		return r;
+	if (!found) {
+		kc_report_value(rep, "", "no %s in this file; give one with kind: %s", kind->name,
+				kind->name);
+		return kc_report_result(rep, err);
+	}
+	rep->doc = at;
+	*ret = found;
+	return 0;
+}

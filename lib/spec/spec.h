@@ -95,6 +95,15 @@ char *kc_spec_path(const char *pointer);
 char *kc_spec_join(const char *pointer, const char *key);
 
 /*
+ * The one document of kind in a stream; it and its number (rep->doc) for positions. fits says
+ * whether a document is one, and reports it if it is of another kind; empty documents are passed
+ * over. None, or a second one, is an error, too. Borrowed from y.
+ */
+int kc_spec_choose(const struct kc_yaml *y, const struct kc_spec_kind *kind,
+		   bool (*fits)(const json_t *doc, struct kc_report *rep), struct kc_report *rep,
+		   json_t **ret, struct kc_err *err);
+
+/*
  * Check a document (an object) against a table, and fill defaults into a copy. Without errors
  * 0 and the copy; otherwise KC_EINVAL, with everything wrong in rep.
  */
