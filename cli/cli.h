@@ -21,6 +21,7 @@
 
 enum {
 	KC_EXIT_PENDING = 2, /* --detailed-exitcode: changes; validate: reachable but unhealthy */
+	KC_EXIT_SOME = 3,    /* some of several were done, and others failed */
 	KC_EXIT_USAGE = 64,
 	KC_EXIT_STOPPED = 130,
 };

@@ -12,7 +12,7 @@
 #include "lib/crypto/hash.h"
 #include "lib/plan/plan.h"
 
-enum { MANIFEST_MAX = 1 << 20, KEY_MAX = 4096, EXIT_SOME_FAILED = 3 };
+enum { MANIFEST_MAX = 1 << 20, KEY_MAX = 4096 };
 
 static const struct kc_dns_backend *const backends[] = { &kc_dns_rfc2136, NULL };
 
@@ -114,8 +114,8 @@ static void print_preview(const struct run *v, bool act)
 	if (!v->pending && !v->refused)
 		puts("Nothing to do.");
 	else if (v->pending && !act)
-		printf("\nNothing was changed. Run kubecdn dns apply with --yes to apply (or "
-		       "--confirm %s).\n",
+		printf("\nNothing was changed. Run %s with --yes to apply (or --confirm %s).\n",
+		       kc_args_knows(v->args, "yes") ? "the same command" : "kubecdn dns apply",
 		       v->hash);
 	fflush(stdout);
 }
@@ -174,7 +174,7 @@ static int end(const struct run *v, int r, struct kc_err *err)
 	if (json_array_size(refused) && json_array_size(refused) < copies) {
 		add_refused(v, r, err);
 		fprintf(stderr, "kubecdn: %s\n", err->msg);
-		return EXIT_SOME_FAILED;
+		return KC_EXIT_SOME;
 	}
 	r = add_refused(v, r, err);
 	if (r < 0)
