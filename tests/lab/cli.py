@@ -6,8 +6,9 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
+
+from .hosts import wait_for
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -100,8 +101,7 @@ class Cli:
             fcntl.flock(f, fcntl.LOCK_EX)
             process.send_signal(signal.SIGSTOP)
             stat = Path(f"/proc/{process.pid}/stat")
-            while stat.read_text().rpartition(")")[2].split()[0] != "T":
-                time.sleep(0.001)
+            wait_for("a stop", lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", 10, 0.001)
 
     def plan(self, verb, *args):
         """The plan that a preview shows, and whether it has changes (its exit code)."""
