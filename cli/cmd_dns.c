@@ -14,8 +14,6 @@
 
 enum { MANIFEST_MAX = 1 << 20, KEY_MAX = 4096 };
 
-static const struct kc_dns_backend *const backends[] = { &kc_dns_rfc2136, NULL };
-
 static const struct kc_opt file_opts[] = {
 	{ "file", 'f', KC_OPT_STRING, "FILE", .doc = "Manifest of a TrafficPolicy, - for stdin" },
 	{ NULL },
@@ -140,8 +138,9 @@ static int add_refused(const struct run *v, int r, struct kc_err *err)
 static int print_result(const struct run *v, struct kc_err *err)
 {
 	json_auto_t *result =
-		kc_pack("{s:O, s:s, s:b, s:O, s:o}", "plan", kc_publish_plan(v->publish), "hash",
-			v->hash, "applied", (int)v->applied, "notes", kc_publish_notes(v->publish),
+		kc_pack("{s:O, s:s, s:b, s:O, s:o, s:o}", "plan", kc_publish_plan(v->publish),
+			"hash", v->hash, "applied", (int)v->applied, "notes",
+			kc_publish_notes(v->publish), "fidelity", kc_publish_fidelity(v->publish),
 			"refused", kc_publish_refused(v->publish));
 
 	return kc_cli_print(v->args, result, err);
@@ -190,7 +189,7 @@ static int end(const struct run *v, int r, struct kc_err *err)
 static int go(struct run *v, const struct kc_publish_opts *opts, bool may_act, struct kc_err *err)
 {
 	bool yes = may_act && (kc_args_bool(v->args, "yes") || kc_args_given(v->args, "confirm"));
-	int r = kc_publish_open(v->policy, opts, backends, &v->publish, err);
+	int r = kc_publish_open(v->policy, opts, &v->publish, err);
 
 	if (r < 0)
 		return r;
@@ -234,8 +233,7 @@ static int run_verify(const struct kc_args *args, struct kc_err *err)
 	int r = load(&v, err);
 
 	if (r == 0)
-		r = kc_publish_open(v.policy, &(struct kc_publish_opts){ 0 }, backends, &v.publish,
-				    err);
+		r = kc_publish_open(v.policy, &(struct kc_publish_opts){ 0 }, &v.publish, err);
 	if (r != 0)
 		return r;
 	r = kc_publish_verify(v.publish, err);

@@ -1,26 +1,46 @@
 /*
  * A provider of DNS: one const struct, a handful of calls. What is wanted, whose it is and what
- * may be changed is decided in publish.c; a back end reads, and changes by compare-and-swap.
+ * may be changed is decided in publish.c; a back end makes the provider's records of an IR, reads,
+ * and changes by compare-and-swap.
  *
- * rrsets are those of lib/net/dns.h. Calls for one connection come one after the other.
+ * rrsets are those of lib/net/dns.h. One that a provider chooses from has other members instead of
+ * "data", which only its back end knows: {"name", "type", "ttl", …}. There is one of a name and
+ * type, so that two states are the same if their rrsets are. Calls for one connection come one
+ * after the other.
  */
 #ifndef KC_DNS_BACKEND_H
 #define KC_DNS_BACKEND_H
 
 #include <jansson.h>
 
+#include "dns/ir.h"
 #include "lib/base/err.h"
 
 struct kc_dns_backend {
 	const char *name; /* as spec.publish[].provider has it */
-	/* publish: an entry of the policy. */
-	int (*open)(const json_t *publish, const char *zone, void **ret_conn, struct kc_err *err);
+	/* Fields of spec.publish[] that it must have, and that it may have, beside those of all. */
+	const char *const *needs, *const *takes;
+	/* Types of records at the name that others could have put there, and ours. */
+	const char *const *types;
+	const struct kc_dns_traits *traits;
+	/*
+	 * The IR as this provider's rrsets; fidelity gets an entry for each stage in use. Pure.
+	 * KC_EINVAL: what the policy says cannot be said there.
+	 */
+	int (*lower)(const json_t *publish, const json_t *ir, json_t *rrsets, json_t *fidelity,
+		     struct kc_err *err);
+	/* publish: an entry of the policy; owner: whose marks are ours. */
+	int (*open)(const json_t *publish, const char *zone, const char *owner, void **ret_conn,
+		    struct kc_err *err);
 	void (*close)(void *conn);
 	/* "192.0.2.53 port 53": where, for people. Borrowed. */
 	const char *(*where)(const void *conn);
+	/* Who answers for the zone: [{"address", "port"} or {"name"}]. */
+	int (*servers)(void *conn, json_t **ret, struct kc_err *err);
 	/*
 	 * The rrsets of the names and types of which [{"name", "type"}] tells, as the zone has
 	 * them: those that are there, and no others (what a wildcard would answer is not there).
+	 * A back end that lower() makes more names for adds those, of whatever policy they were.
 	 */
 	int (*read)(void *conn, const json_t *which, json_t **ret_rrsets, struct kc_err *err);
 	/*
@@ -30,13 +50,12 @@ struct kc_dns_backend {
 	 */
 	int (*change)(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err);
-	/*
-	 * Do clients get this rrset from each of the zone's servers, by UDP and by TCP? KC_EAGAIN
-	 * says who answers what instead.
-	 */
-	int (*look)(void *conn, const json_t *rrset, struct kc_err *err);
 };
 
-extern const struct kc_dns_backend kc_dns_rfc2136;
+extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns;
+
+/* All of them, NULL-terminated. */
+extern const struct kc_dns_backend *const kc_dns_backends[];
+const struct kc_dns_backend *kc_dns_backend_find(const char *name);
 
 #endif

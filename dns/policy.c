@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/backend.h"
 #include "dns/claims.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/codec/yaml.h"
+#include "lib/geo/geo.h"
 
 enum { NAME_MAX_LEN = 253 };
 
@@ -83,6 +85,24 @@ static void check_regions(const json_t *doc, struct kc_report *rep)
 		}
 }
 
+/* Fences, plans and maps name both kinds by one name. */
+static void check_shared_names(const json_t *doc, struct kc_report *rep)
+{
+	const json_t *region, *e;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(spec_of(doc), "regions"), i, region)
+		json_array_foreach(json_object_get(spec_of(doc), "endpoints"), k, e) {
+			_cleanup_free_ char *at = xasprintf("/spec/regions/%zu/name", i);
+
+			if (json_equal(json_object_get(region, "name"), json_object_get(e, "id")))
+				kc_report_value(rep, at,
+						"spec.endpoints[%zu] is named so, too; give each "
+						"its own name",
+						k);
+		}
+}
+
 static void check_some_source(const json_t *doc, struct kc_report *rep)
 {
 	if (!json_array_size(json_object_get(spec_of(doc), "endpoints")) &&
@@ -137,24 +157,160 @@ static void check_endpoints(const json_t *doc, struct kc_report *rep)
 	}
 }
 
-/* Two entries for one server would write each other's records. */
+/* With places, nearness can be told; with regions of lib/geo, a provider's own can be named. */
+static void check_places(const json_t *doc, const char *list, struct kc_report *rep)
+{
+	static const char *const providers[] = { "aws", "gcp", "azure" };
+	bool ranked = streq(kc_json_get_str(spec_of(doc), "route", ""), "latency");
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec_of(doc), list), i, e) {
+		_cleanup_free_ char *at = xasprintf("/spec/%s/%zu", list, i);
+		const json_t *place = json_object_get(e, "at"), *site = json_object_get(e, "site");
+
+		if (place && site)
+			kc_report_value(rep, at, "at and site both say where it is; keep one");
+		if (ranked && !place && !site)
+			kc_report_value(rep, at,
+					"route is latency, so where it is has to be known; give at "
+					"(a cloud's region) or site (lat, lon)");
+		for (size_t n = 0; n < ARRAY_SIZE(providers); n++) {
+			const char *code =
+				kc_json_get_str(json_object_get(e, "near"), providers[n], NULL);
+			_cleanup_free_ char *near = xasprintf("%s/near/%s", at, providers[n]);
+
+			if (code && !kc_region_find(providers[n], code))
+				kc_report_value(rep, near,
+						"\"%.40s\" is not a region of %s that is known "
+						"here",
+						code, providers[n]);
+		}
+	}
+}
+
+static bool is_known(const json_t *doc, const char *id)
+{
+	const json_t *e;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec_of(doc), "endpoints"), i, e)
+		if (streq(kc_json_get_str(e, "id", ""), id))
+			return true;
+	json_array_foreach(json_object_get(spec_of(doc), "regions"), i, e)
+		if (streq(kc_json_get_str(e, "name", ""), id))
+			return true;
+	return false;
+}
+
+static void check_fences(const json_t *doc, struct kc_report *rep)
+{
+	const json_t *fence, *one, *seen[8] = { NULL };
+	size_t i, k, n = 0, m;
+
+	json_array_foreach(json_object_get(spec_of(doc), "fence"), i, fence) {
+		json_array_foreach(json_object_get(fence, "only"), k, one) {
+			_cleanup_free_ char *at = xasprintf("/spec/fence/%zu/only/%zu", i, k);
+
+			if (!is_known(doc, json_string_value(one)))
+				kc_report_value(rep, at,
+						"no endpoint and no region is named \"%.60s\"",
+						json_string_value(one));
+		}
+		json_array_foreach(json_object_get(fence, "clients"), k, one) {
+			_cleanup_free_ char *at = xasprintf("/spec/fence/%zu/clients/%zu", i, k);
+
+			for (m = 0; m < n; m++)
+				if (json_equal(seen[m], one))
+					kc_report_value(rep, at,
+							"%s is fenced already; put both "
+							"into one",
+							json_string_value(one));
+			if (n < ARRAY_SIZE(seen))
+				seen[n++] = one;
+		}
+	}
+}
+
+static void check_failover(const json_t *doc, struct kc_report *rep)
+{
+	const json_t *spec = spec_of(doc);
+	const char *protocol = kc_json_get_str(json_object_get(spec, "health"), "protocol", "");
+
+	if (json_object_get(spec, "failover") && !json_object_get(spec, "health"))
+		kc_report_value(rep, "/spec/failover",
+				"without spec.health nobody notices that an endpoint is dead; say "
+				"how to find out");
+	if (streq(protocol, "tcp") && json_object_get(json_object_get(spec, "health"), "host"))
+		kc_report_value(rep, "/spec/health/host",
+				"a TCP connection asks for no host; take it out");
+}
+
+static bool listed(const char *const *names, const char *name)
+{
+	for (; names && *names; names++)
+		if (streq(*names, name))
+			return true;
+	return false;
+}
+
+/* What an entry of publish must have, may have, and may not. */
+static void check_publish(const json_t *doc, struct kc_report *rep)
+{
+	static const char *const common[] = { "provider", "servers", NULL };
+	const json_t *entry;
+	const char *key;
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec_of(doc), "publish"), i, entry) {
+		const char *provider = kc_json_get_str(entry, "provider", "");
+		const struct kc_dns_backend *b = kc_dns_backend_find(provider);
+		_cleanup_free_ char *at = xasprintf("/spec/publish/%zu", i);
+
+		for (size_t n = 0; b && b->needs[n]; n++)
+			if (!json_object_get(entry, b->needs[n])) {
+				_cleanup_free_ char *missing = xasprintf("%s/%s", at, b->needs[n]);
+
+				kc_report_value(rep, missing, "missing; %s needs it", provider);
+			}
+		json_object_foreach((json_t *)entry, key, v) {
+			_cleanup_free_ char *here = xasprintf("%s/%s", at, key);
+
+			if (b && !listed(common, key) && !listed(b->needs, key) &&
+			    !listed(b->takes, key))
+				kc_report_key(rep, here, "%s has no use for it; take it out",
+					      provider);
+		}
+	}
+}
+
+/* Two entries for one copy of the zone would write each other's records. */
 static void check_copies(const json_t *doc, struct kc_report *rep)
 {
+	static const char *const where[] = { "server",	     "port",	     "zoneId",
+					     "endpoint",     "project",	     "managedZone",
+					     "subscription", "resourceGroup" };
 	const json_t *list = json_object_get(spec_of(doc), "publish"), *a, *b;
 	size_t i, k;
 
 	json_array_foreach((json_t *)list, i, a)
 		json_array_foreach((json_t *)list, k, b) {
-			_cleanup_free_ char *at = xasprintf("/spec/publish/%zu/server", i);
+			_cleanup_free_ char *at = xasprintf("/spec/publish/%zu", i);
+			bool same = true;
 
 			if (k >= i)
 				break;
-			if (json_equal(json_object_get(a, "server"),
-				       json_object_get(b, "server")) &&
-			    json_equal(json_object_get(a, "port"), json_object_get(b, "port")))
+			for (size_t n = 0; n < ARRAY_SIZE(where); n++) {
+				const json_t *x = json_object_get(a, where[n]),
+					     *y = json_object_get(b, where[n]);
+
+				same = same && (x == y || (x && y && json_equal(x, y)));
+			}
+			if (same)
 				kc_report_value(rep, at,
-						"spec.publish[%zu] is this server, too; take one "
-						"of them out",
+						"spec.publish[%zu] is this copy of the zone, too; "
+						"take one of them out",
 						k);
 		}
 }
@@ -170,6 +326,12 @@ static int check(const json_t *doc, struct kc_report *rep, json_t **ret, struct 
 	check_some_source(full, rep);
 	check_endpoints(full, rep);
 	check_regions(full, rep);
+	check_shared_names(full, rep);
+	check_places(full, "endpoints", rep);
+	check_places(full, "regions", rep);
+	check_fences(full, rep);
+	check_failover(full, rep);
+	check_publish(full, rep);
 	check_copies(full, rep);
 	r = kc_report_result(rep, err);
 	if (r == 0)

@@ -4,7 +4,7 @@
  *	file --kc_policy_load--> checked, defaulted document
  *	document --kc_policy_which--> what has to be read at a copy of the zone
  *	what was read --kc_policy_claims--> the claims of regions that count
- *	document + claims --kc_policy_lower--> the rrsets that the copy is to have
+ *	document + claims --kc_ir_make (ir.h), a back end's lower()--> the rrsets it is to have
  *
  * All but the first are pure functions: whoever compiles the same policy and claims gets the same
  * bytes.
@@ -34,19 +34,16 @@ char *kc_policy_mark_name(const json_t *policy);
 /* The owner in the data of a mark, or NULL: it is none of ours. Owned. */
 char *kc_policy_mark_owner(const char *data);
 
-/* [{"name", "type"}] of all that a change depends on, in the order in which it is to be read. */
-json_t *kc_policy_which(const json_t *policy);
+/* [{"name", "type"}] of all that a change depends on, in the order in which it is to be read; types
+ * (NULL-terminated) are those at the name itself. */
+json_t *kc_policy_which(const json_t *policy, const char *const *types);
 /*
  * {region: {"epoch", "addresses"}} of the claims among rrsets that are signed by their region's key
  * for this name and owner. notes (an array) gets a sentence on each of the others, which count for
  * nothing.
  */
 json_t *kc_policy_claims(const json_t *policy, const json_t *rrsets, json_t *notes);
-/*
- * As plain records: A and AAAA of all claims and all endpoints that are not drained, and the mark.
- * For servers that cannot choose; clients do. Empty when there is no address at all. notes gets
- * what that loses, a sentence each.
- */
-json_t *kc_policy_lower(const json_t *policy, const json_t *claims, json_t *notes);
+/* The mark of the policy's owner, an rrset. New reference. */
+json_t *kc_policy_mark(const json_t *policy);
 
 #endif

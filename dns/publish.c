@@ -12,21 +12,24 @@
 #include "lib/crypto/sign.h"
 #include "lib/net/dns.h"
 
-json_t *publish_find(const json_t *rrsets, const json_t *one)
+/* The rrset of {"name", "type"}; borrowed, or NULL. */
+static json_t *find(const json_t *rrsets, const json_t *one)
 {
 	return kc_dns_rrset_find(rrsets, kc_json_get_str(one, "name", ""),
 				 kc_json_get_str(one, "type", ""));
 }
 
-bool publish_same(const struct kc_publish *p, const json_t *a, const json_t *b)
+bool publish_same(const json_t *a, const json_t *b)
 {
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(p->which, i, one) {
-		const json_t *x = publish_find(a, one), *y = publish_find(b, one);
+	if (json_array_size(a) != json_array_size(b))
+		return false;
+	json_array_foreach((json_t *)a, i, one) {
+		const json_t *other = find(b, one);
 
-		if (!x != !y || (x && !json_equal(x, y)))
+		if (!other || !json_equal(one, other))
 			return false;
 	}
 	return true;
@@ -136,29 +139,87 @@ static void keep_claims(const struct kc_publish *p, const json_t *before, json_t
 	}
 }
 
-static int make_wanted(const struct kc_publish *p, const json_t *before, json_t *notes,
-		       json_t **ret, struct kc_err *err)
+/* Does anything lead anywhere? */
+static bool leads(const json_t *rrsets, const char *name)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)rrsets, i, one)
+		if (streq(kc_json_get_str(one, "name", ""), name))
+			return true;
+	return false;
+}
+
+/* What the provider is to have of the policy, and what that loses. */
+static int lower(const struct kc_publish *p, struct copy *c, const json_t *claims, json_t *notes,
+		 json_t *rrsets, struct kc_err *err)
+{
+	json_auto_t *ir = kc_ir_make(p->policy, claims, notes), *fidelity = json_array(),
+		    *allowed = json_array();
+	int r;
+
+	if (!json_array_size(json_object_get(ir, "endpoints")))
+		return 0;
+	r = c->backend->lower(c->publish, ir, rrsets, fidelity, err);
+	if (r < 0)
+		return r;
+	kc_ir_plain(ir, allowed);
+	json_decref(c->allowed);
+	c->allowed = TAKE(allowed);
+	json_decref(c->fidelity);
+	c->fidelity = TAKE(fidelity);
+	return 0;
+}
+
+static int make_wanted(const struct kc_publish *p, struct copy *c, const json_t *before,
+		       json_t *notes, json_t **ret, struct kc_err *err)
 {
 	json_auto_t *claims = kc_policy_claims(p->policy, before, notes), *rrsets = json_array(),
-		    *lowered = NULL;
+		    *lowered = json_array();
 	_cleanup_free_ char *name = kc_policy_name(p->policy);
 	int r = 0;
 
 	keep_claims(p, before, rrsets);
 	if (p->claim)
 		r = add_own_claim(p, before, claims, rrsets, err);
+	if (r == 0)
+		r = lower(p, c, claims, notes, lowered, err);
 	if (r < 0)
 		return r;
-	lowered = kc_policy_lower(p->policy, claims, notes);
-	if (!json_array_size(lowered) &&
-	    (kc_dns_rrset_find(before, name, "A") || kc_dns_rrset_find(before, name, "AAAA")))
+	if (!json_array_size(lowered) && leads(before, name))
 		return kc_fail(err, KC_ECONFLICT,
 			       "nothing would be left of %s, and a name that was answered is never "
 			       "left empty; let another region claim it first",
 			       name);
 	json_array_extend(rrsets, lowered);
+	if (json_array_size(lowered))
+		json_array_append_new(rrsets, kc_policy_mark(p->policy));
 	*ret = TAKE(rrsets);
 	return 0;
+}
+
+static void add_note(json_t *notes, const char *text)
+{
+	if (!kc_json_has_str(notes, text))
+		json_array_append_new(notes, json_string(text));
+}
+
+/* What a copy loses, for people; what it does exactly goes without saying. */
+static void note_fidelity(struct kc_publish *p, const struct copy *c)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(c->fidelity, i, one) {
+		_cleanup_free_ char *text =
+			xasprintf("%s: %s %s: %s", c->backend->name,
+				  kc_json_get_str(one, "stage", ""),
+				  kc_json_get_str(one, "how", ""), kc_json_get_str(one, "why", ""));
+
+		if (!streq(kc_json_get_str(one, "how", ""), "exact"))
+			add_note(p->notes, text);
+	}
 }
 
 int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err)
@@ -166,17 +227,17 @@ int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err)
 	json_auto_t *before = NULL, *wanted = NULL, *notes = json_array();
 	const json_t *note;
 	size_t i;
-	int r = c->backend->read(c->conn, p->which, &before, err);
+	int r = c->backend->read(c->conn, c->which, &before, err);
 
 	if (r == 0)
 		r = check_owner(p, before, err);
 	if (r == 0)
-		r = make_wanted(p, before, notes, &wanted, err);
+		r = make_wanted(p, c, before, notes, &wanted, err);
 	if (r < 0)
 		return r;
 	json_array_foreach(notes, i, note)
-		if (!kc_json_has_str(p->notes, json_string_value(note)))
-			json_array_append(p->notes, (json_t *)note);
+		add_note(p->notes, json_string_value(note));
+	note_fidelity(p, c);
 	json_decref(c->before);
 	json_decref(c->wanted);
 	c->before = TAKE(before);
@@ -195,42 +256,51 @@ static const char *action_of(const json_t *was, const json_t *is)
 	return json_equal(was, is) ? "keep" : "update";
 }
 
+/* Every member of the two that differs, but what names them. */
 static json_t *changes_of(const json_t *was, const json_t *is)
 {
-	static const char *const paths[] = { "data", "ttl" };
+	json_auto_t *both = json_object();
 	json_t *out = json_array();
+	_cleanup_free_ const char **keys = NULL;
+	size_t n;
 
-	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
-		json_t *a = json_object_get(was, paths[i]), *b = json_object_get(is, paths[i]);
+	json_object_update(both, (json_t *)was);
+	json_object_update(both, (json_t *)is);
+	keys = kc_json_keys(both, &n);
+	for (size_t i = 0; i < n; i++) {
+		json_t *a = json_object_get(was, keys[i]), *b = json_object_get(is, keys[i]);
 
-		if (a && b && json_equal(a, b))
+		if (streq(keys[i], "name") || streq(keys[i], "type") ||
+		    (a && b && json_equal(a, b)))
 			continue;
-		json_array_append_new(out, kc_pack("{s:s, s:O*, s:O*}", "path", paths[i], "from", a,
+		json_array_append_new(out, kc_pack("{s:s, s:O*, s:O*}", "path", keys[i], "from", a,
 						   "to", b));
 	}
 	return out;
 }
 
-static void plan_copy(const struct kc_publish *p, const struct copy *c, json_t *tasks)
+static void plan_rrset(const struct copy *c, const json_t *one, json_t *tasks)
+{
+	const json_t *was = find(c->before, one), *is = find(c->wanted, one);
+	_cleanup_free_ char *id =
+		xasprintf("dns/%s/%s/%s %s", c->backend->name, c->backend->where(c->conn),
+			  kc_json_get_str(one, "name", ""), kc_json_get_str(one, "type", ""));
+
+	json_array_append_new(tasks, kc_pack("{s:s, s:s, s:s, s:o, s:s}", "id", id, "kind",
+					     "dns/rrset", "action", action_of(was, is), "changes",
+					     changes_of(was, is), "provider", c->backend->name));
+}
+
+static void plan_copy(const struct copy *c, json_t *tasks)
 {
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach(p->which, i, one) {
-		const json_t *was = publish_find(c->before, one),
-			     *is = publish_find(c->wanted, one);
-		_cleanup_free_ char *id =
-			xasprintf("dns/%s/%s/%s %s", c->backend->name, c->backend->where(c->conn),
-				  kc_json_get_str(one, "name", ""),
-				  kc_json_get_str(one, "type", ""));
-
-		if (!was && !is)
-			continue;
-		json_array_append_new(tasks,
-				      kc_pack("{s:s, s:s, s:s, s:o, s:s}", "id", id, "kind",
-					      "dns/rrset", "action", action_of(was, is), "changes",
-					      changes_of(was, is), "provider", c->backend->name));
-	}
+	json_array_foreach(c->wanted, i, one)
+		plan_rrset(c, one, tasks);
+	json_array_foreach(c->before, i, one)
+		if (!find(c->wanted, one))
+			plan_rrset(c, one, tasks);
 }
 
 static void make_plan(struct kc_publish *p)
@@ -239,13 +309,28 @@ static void make_plan(struct kc_publish *p)
 
 	for (size_t i = 0; i < p->n; i++)
 		if (!p->copies[i].why.code)
-			plan_copy(p, &p->copies[i], tasks);
+			plan_copy(&p->copies[i], tasks);
 	p->plan = kc_pack("{s:i, s:o}", "format", 1, "tasks", tasks);
 }
 
 const json_t *kc_publish_plan(const struct kc_publish *p)
 {
 	return p->plan;
+}
+
+json_t *kc_publish_fidelity(const struct kc_publish *p)
+{
+	json_t *out = json_array();
+
+	for (size_t i = 0; i < p->n; i++)
+		json_array_append_new(out, kc_pack("{s:s, s:s, s:o}", "provider",
+						   p->copies[i].backend->name, "where",
+						   p->copies[i].backend->where(p->copies[i].conn),
+						   "stages",
+						   p->copies[i].fidelity
+							   ? json_incref(p->copies[i].fidelity)
+							   : json_array()));
+	return out;
 }
 
 const json_t *kc_publish_notes(const struct kc_publish *p)
@@ -271,32 +356,24 @@ json_t *kc_publish_refused(const struct kc_publish *p)
 
 /* --- opening */
 
-static const struct kc_dns_backend *backend_of(const struct kc_dns_backend *const *backends,
-					       const char *name)
+static int open_copy(struct kc_publish *p, const json_t *publish, struct kc_err *err)
 {
-	for (; *backends; backends++)
-		if (streq((*backends)->name, name))
-			return *backends;
-	return NULL;
-}
-
-static int open_copy(struct kc_publish *p, const json_t *publish,
-		     const struct kc_dns_backend *const *backends, struct kc_err *err)
-{
+	const json_t *spec = json_object_get(p->policy, "spec");
 	const char *provider = kc_json_get_str(publish, "provider", "");
 	struct copy *c = &p->copies[p->n];
 	struct kc_err why;
 	int r;
 
-	c->backend = backend_of(backends, provider);
+	c->backend = kc_dns_backend_find(provider);
 	if (!c->backend)
 		return kc_fail(err, KC_EINVAL, "no DNS provider \"%s\"", provider);
-	r = c->backend->open(publish,
-			     kc_json_get_str(json_object_get(p->policy, "spec"), "zone", ""),
-			     &c->conn, err);
+	r = c->backend->open(publish, kc_json_get_str(spec, "zone", ""),
+			     kc_json_get_str(spec, "owner", ""), &c->conn, err);
 	if (r < 0)
 		return kc_wrap(err, "spec.publish[%zu]", p->n);
 	p->n++;
+	c->publish = publish;
+	c->which = kc_policy_which(p->policy, c->backend->types);
 	if (publish_read(p, c, &why) < 0)
 		c->why = why;
 	return 0;
@@ -330,8 +407,7 @@ static int check_claim(const struct kc_publish *p, struct kc_err *err)
 }
 
 int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
-		    const struct kc_dns_backend *const *backends, struct kc_publish **ret,
-		    struct kc_err *err)
+		    struct kc_publish **ret, struct kc_err *err)
 {
 	const json_t *spec = json_object_get(policy, "spec"), *publish;
 	struct kc_publish *p = xcalloc(1, sizeof(*p));
@@ -343,7 +419,6 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 	p->adopt = opts->adopt;
 	r = p->claim ? check_claim(p, err) : 0;
 	p->notes = json_array();
-	p->which = kc_policy_which(policy);
 	p->copies =
 		xcalloc(json_array_size(json_object_get(spec, "publish")) + 1, sizeof(*p->copies));
 	if (r == 0 &&
@@ -351,7 +426,7 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 		r = kc_fail(err, KC_EINVAL, "spec.verify.within is no time");
 	json_array_foreach(json_object_get(spec, "publish"), i, publish)
 		if (r == 0)
-			r = open_copy(p, publish, backends, err);
+			r = open_copy(p, publish, err);
 	if (r < 0) {
 		kc_publish_close(p);
 		return r;
@@ -367,11 +442,13 @@ void kc_publish_close(struct kc_publish *p)
 		return;
 	for (size_t i = 0; i < p->n; i++) {
 		p->copies[i].backend->close(p->copies[i].conn);
+		json_decref(p->copies[i].which);
 		json_decref(p->copies[i].before);
 		json_decref(p->copies[i].wanted);
+		json_decref(p->copies[i].allowed);
+		json_decref(p->copies[i].fidelity);
 	}
 	free(p->copies);
-	json_decref(p->which);
 	json_decref(p->notes);
 	json_decref(p->plan);
 	free(p);

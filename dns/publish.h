@@ -17,7 +17,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "dns/backend.h"
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
@@ -39,8 +38,7 @@ struct kc_publish_opts {
  * copy. policy and claim are borrowed until close.
  */
 int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
-		    const struct kc_dns_backend *const *backends, struct kc_publish **ret,
-		    struct kc_err *err);
+		    struct kc_publish **ret, struct kc_err *err);
 void kc_publish_close(struct kc_publish *p);
 KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
 #define _cleanup_publish_ _cleanup_(kc_publish_closep)
@@ -49,6 +47,9 @@ KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
 const json_t *kc_publish_plan(const struct kc_publish *p);
 /* What the plan's rrsets lose of what the policy says, and claims that do not count: [text]. */
 const json_t *kc_publish_notes(const struct kc_publish *p);
+/* What each copy makes of the policy's stages: [{"provider", "where", "stages": as ir.h has it}].
+ * New reference. */
+json_t *kc_publish_fidelity(const struct kc_publish *p);
 /* Copies that cannot be changed: [{"provider", "where", "why"}]. New reference. */
 json_t *kc_publish_refused(const struct kc_publish *p);
 /*

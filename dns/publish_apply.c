@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dns/publish_priv.h"
+#include "dns/verify.h"
 #include "lib/base/clock.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -19,8 +20,7 @@ enum { TRIES = 3, PAUSE_MS = 100, ROUNDS = 200, JITTER_MS = 50 };
  * From one state to the other. A reply may be lost, and others may write the very same: what counts
  * is what is there afterwards.
  */
-static int move(struct kc_publish *p, struct copy *c, const json_t *from, const json_t *to,
-		struct kc_err *err)
+static int move(struct copy *c, const json_t *from, const json_t *to, struct kc_err *err)
 {
 	int r = 0;
 
@@ -28,14 +28,14 @@ static int move(struct kc_publish *p, struct copy *c, const json_t *from, const 
 		json_auto_t *now = NULL;
 		struct kc_err ignored;
 
-		r = c->backend->change(c->conn, p->which, from, to, err);
+		r = c->backend->change(c->conn, c->which, from, to, err);
 		if (r == 0 || (r != KC_EAGAIN && r != KC_ETIMEOUT && r != KC_ECONFLICT))
 			return r;
-		if (c->backend->read(c->conn, p->which, &now, &ignored) < 0)
+		if (c->backend->read(c->conn, c->which, &now, &ignored) < 0)
 			continue;
-		if (publish_same(p, now, to))
+		if (publish_same(now, to))
 			return 0;
-		if (!publish_same(p, now, from))
+		if (!publish_same(now, from))
 			return kc_fail(err, KC_ECONFLICT,
 				       "somebody else changed it meanwhile, and nothing was "
 				       "changed by us; run the command again");
@@ -44,13 +44,23 @@ static int move(struct kc_publish *p, struct copy *c, const json_t *from, const 
 }
 
 /* Does the zone still hold what we wrote? Only then is it worth waiting for its servers. */
-static bool still_ours(struct kc_publish *p, struct copy *c)
+static bool still_ours(struct copy *c)
 {
 	json_auto_t *now = NULL;
 	struct kc_err ignored;
 
-	return c->backend->read(c->conn, p->which, &now, &ignored) < 0 ||
-	       publish_same(p, now, c->wanted);
+	return c->backend->read(c->conn, c->which, &now, &ignored) < 0 ||
+	       publish_same(now, c->wanted);
+}
+
+static int servers_of(struct copy *c, json_t **ret, struct kc_err *err)
+{
+	json_t *listed = json_object_get(c->publish, "servers");
+
+	if (!json_array_size(listed))
+		return c->backend->servers(c->conn, ret, err);
+	*ret = json_incref(listed);
+	return 0;
 }
 
 /*
@@ -60,18 +70,15 @@ static bool still_ours(struct kc_publish *p, struct copy *c)
 static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
 {
 	int64_t deadline = kc_now_ms() + p->within_ms;
-	const json_t *rrset;
-	size_t i;
+	json_auto_t *servers = NULL;
+	int r = servers_of(c, &servers, err);
 
+	if (r < 0)
+		return r;
 	for (;;) {
-		int r = 0;
-
-		json_array_foreach(c->wanted, i, rrset) {
-			r = c->backend->look(c->conn, rrset, err);
-			if (r < 0)
-				break;
-		}
-		if (r < 0 && !still_ours(p, c))
+		r = kc_dns_look(servers, c->wanted, c->allowed,
+				kc_json_at(p->policy, "spec.verify.subnets"), err);
+		if (r < 0 && !still_ours(c))
 			return kc_fail(err, KC_ECONFLICT,
 				       "it was written, and somebody else changed it right after; "
 				       "run the command again");
@@ -86,15 +93,15 @@ static int apply_copy(struct kc_publish *p, struct copy *c, struct kc_err *err)
 	struct kc_err undone;
 	int r;
 
-	if (publish_same(p, c->before, c->wanted))
+	if (publish_same(c->before, c->wanted))
 		return look(p, c, err);
-	r = move(p, c, c->before, c->wanted, err);
+	r = move(c, c->before, c->wanted, err);
 	if (r < 0)
 		return r;
 	r = look(p, c, err);
 	if (r == 0 || r == KC_ECONFLICT)
 		return r;
-	if (move(p, c, c->wanted, c->before, &undone) == 0)
+	if (move(c, c->wanted, c->before, &undone) == 0)
 		return kc_wrap(err, "what was written is not served, and was taken back");
 	kc_wrap(err, "what was written is not served");
 	return kc_wrap(err, "it could not be taken back (%s)", undone.msg);
@@ -154,7 +161,7 @@ int kc_publish_verify(struct kc_publish *p, struct kc_err *err)
 		struct copy *c = &p->copies[i];
 		struct kc_err why;
 
-		if (!c->why.code && !publish_same(p, c->before, c->wanted))
+		if (!c->why.code && !publish_same(c->before, c->wanted))
 			kc_fail(&c->why, KC_EFAIL,
 				"%s does not hold what the policy says; `kubecdn dns plan` shows "
 				"it",

@@ -4,20 +4,25 @@
 
 #include <stdbool.h>
 
+#include "dns/backend.h"
 #include "dns/publish.h"
 
 struct copy {
 	const struct kc_dns_backend *backend;
+	const json_t *publish; /* its entry in the policy; borrowed */
 	void *conn;
+	json_t *which;
 	json_t *before, *wanted; /* rrsets as they were read, and as they are to be; or NULL */
-	struct kc_err why;	 /* it cannot be changed, if its code is not 0 */
+	json_t *allowed;	 /* what may be answered where the provider chooses */
+	json_t *fidelity;
+	struct kc_err why; /* it cannot be changed, if its code is not 0 */
 };
 
 struct kc_publish {
 	const json_t *policy;		      /* borrowed */
 	const struct kc_publish_claim *claim; /* borrowed, or NULL */
 	bool adopt;
-	json_t *which, *notes, *plan;
+	json_t *notes, *plan;
 	long within_ms;
 	struct copy *copies;
 	size_t n;
@@ -25,9 +30,7 @@ struct kc_publish {
 
 /* Read a copy anew: before and wanted. */
 int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err);
-/* Are all rrsets that matter the same in two lists? */
-bool publish_same(const struct kc_publish *p, const json_t *a, const json_t *b);
-/* The rrset of {"name", "type"}; borrowed, or NULL. */
-json_t *publish_find(const json_t *rrsets, const json_t *one);
+/* Are two states the same, in whatever order? */
+bool publish_same(const json_t *a, const json_t *b);
 
 #endif

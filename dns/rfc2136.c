@@ -3,84 +3,53 @@
 #include <string.h>
 
 #include "dns/backend.h"
-#include "lib/base/file.h"
+#include "dns/update.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/net/dns.h"
 
-enum { SECRET_MAX = 4096 };
-
-struct conn {
-	struct kc_dns_server server;
-	struct kc_dns_key key;
-	char *where, *zone, *key_name, *secret;
-};
-
-static int read_secret(const char *path, char **ret, struct kc_err *err)
+static int rfc_open(const json_t *publish, const char *zone, const char *owner, void **ret_conn,
+		    struct kc_err *err)
 {
-	_cleanup_free_ char *full = kc_expand_home(path);
-	_cleanup_wiped_ char *text = NULL;
-	size_t len;
-	int r = kc_file_read_private(full, SECRET_MAX, &text, &len, err);
+	struct primary *p = xcalloc(1, sizeof(*p));
+	int r = primary_open(publish, zone, p, err);
 
-	if (r < 0)
+	if (r < 0) {
+		primary_done(p);
+		free(p);
 		return r;
-	while (len && strchr(" \t\r\n", text[len - 1]))
-		text[--len] = '\0';
-	if (!len || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				 "0123456789+/=") < len)
-		return kc_fail(err, KC_EINVAL,
-			       "%s: no TSIG secret; it has to hold the key's secret in base64 and "
-			       "nothing else",
-			       path);
-	*ret = TAKE(text);
+	}
+	*ret_conn = p;
 	return 0;
 }
 
 static void rfc_close(void *conn)
 {
-	struct conn *c = conn;
-
-	if (!c)
+	if (!conn)
 		return;
-	free(c->where);
-	free(c->zone);
-	free(c->key_name);
-	kc_free_wiped(c->secret);
-	free(c);
-}
-
-static int rfc_open(const json_t *publish, const char *zone, void **ret_conn, struct kc_err *err)
-{
-	const json_t *tsig = json_object_get(publish, "tsig");
-	const char *server = kc_json_get_str(publish, "server", "");
-	struct conn *c = xcalloc(1, sizeof(*c));
-	int r;
-
-	c->server.port = (int)kc_json_get_int(publish, "port", 53);
-	c->where = xasprintf("%s port %d", server, c->server.port);
-	c->zone = xasprintf("%s.", zone);
-	c->key_name = xasprintf("%s.", kc_json_get_str(tsig, "name", ""));
-	r = kc_addr_parse(server, &c->server.address)
-		    ? read_secret(kc_json_get_str(tsig, "secretFile", ""), &c->secret, err)
-		    : kc_fail(err, KC_EINVAL, "no address: %s", server);
-	if (r < 0) {
-		rfc_close(c);
-		return r;
-	}
-	c->key = (struct kc_dns_key){ .name = c->key_name, .secret = c->secret };
-	c->server.key = &c->key;
-	*ret_conn = c;
-	return 0;
+	primary_done(conn);
+	free(conn);
 }
 
 static const char *rfc_where(const void *conn)
 {
-	return ((const struct conn *)conn)->where;
+	return ((const struct primary *)conn)->where;
 }
 
-static int ask(struct conn *c, const json_t *one, bool tcp, json_t **ret, struct kc_err *err)
+static int rfc_servers(void *conn, json_t **ret, struct kc_err *err)
+{
+	*ret = primary_servers(conn);
+	return 0;
+}
+
+static int rfc_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
+		      struct kc_err *err)
+{
+	return primary_change(conn, which, before, after, err);
+}
+
+static int ask(struct primary *c, const json_t *one, bool tcp, json_t **ret, struct kc_err *err)
 {
 	struct kc_dns_question q = { .name = kc_json_get_str(one, "name", ""),
 				     .type = kc_json_get_str(one, "type", ""),
@@ -109,7 +78,7 @@ static int ask(struct conn *c, const json_t *one, bool tcp, json_t **ret, struct
  * A wildcard's answer looks like any other; whether the rrset itself is there only a prerequisite
  * tells. An update that changes nothing asks it.
  */
-static int is_there(struct conn *c, const json_t *rrset, bool *ret, struct kc_err *err)
+static int is_there(struct primary *c, const json_t *rrset, bool *ret, struct kc_err *err)
 {
 	json_auto_t *absent = kc_pack("[{s:O, s:O, s:b}]", "name", json_object_get(rrset, "name"),
 				      "type", json_object_get(rrset, "type"), "absent", 1);
@@ -144,87 +113,44 @@ static int rfc_read(void *conn, const json_t *which, json_t **ret_rrsets, struct
 	return 0;
 }
 
-/*
- * All deletions before all additions: beside a CNAME nothing else can be added, and a server
- * ignores it without a word (RFC 2136, 3.4.2.2).
- */
-static int rfc_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
-		      struct kc_err *err)
+static int rfc_lower(const json_t *publish, const json_t *ir, json_t *rrsets, json_t *fidelity,
+		     struct kc_err *err)
 {
-	struct conn *c = conn;
-	json_auto_t *prerequisites = json_array(), *changes = json_array(), *adds = json_array();
-	const json_t *one;
+	size_t many = json_array_size(json_object_get(ir, "endpoints"));
+	json_auto_t *stages = kc_ir_stages(ir);
+	const json_t *stage;
 	size_t i;
 
-	json_array_foreach((json_t *)which, i, one) {
-		const char *name = kc_json_get_str(one, "name", ""),
-			   *type = kc_json_get_str(one, "type", "");
-		json_t *was = kc_dns_rrset_find(before, name, type),
-		       *is = kc_dns_rrset_find(after, name, type);
-
-		json_array_append_new(prerequisites,
-				      was ? kc_pack("{s:s, s:s, s:O}", "name", name, "type", type,
-						    "data", json_object_get(was, "data"))
-					  : kc_pack("{s:s, s:s, s:b}", "name", name, "type", type,
-						    "absent", 1));
-		if ((was && is && json_equal(was, is)) || (!was && !is))
-			continue;
-		if (was)
-			json_array_append_new(changes, kc_pack("{s:{s:s, s:s}}", "delete", "name",
-							       name, "type", type));
-		if (is)
-			json_array_append_new(adds, kc_pack("{s:O}", "add", is));
-	}
-	json_array_extend(changes, adds);
-	return kc_dns_update(&c->server, c->zone, prerequisites, changes, err);
-}
-
-/* "192.0.2.1 192.0.2.2 (30 s)", "nothing". Owned. */
-static char *told(const json_t *rrset)
-{
-	_cleanup_free_ char *list = NULL;
-	const json_t *d;
-	size_t i;
-
-	if (!rrset)
-		return xstrdup("nothing");
-	list = xstrdup("");
-	json_array_foreach(json_object_get(rrset, "data"), i, d) {
-		_cleanup_free_ char *old = list;
-
-		list = xasprintf("%s%s ", old, json_string_value(d));
-	}
-	return xasprintf("%s(%lld s)", list, (long long)kc_json_get_int(rrset, "ttl", 0));
-}
-
-static int rfc_look(void *conn, const json_t *rrset, struct kc_err *err)
-{
-	struct conn *c = conn;
-
-	for (int tcp = 0; tcp < 2; tcp++) {
-		json_auto_t *served = NULL;
-		_cleanup_free_ char *is = NULL, *want = NULL;
-		int r = ask(c, rrset, tcp, &served, err);
-
-		if (r < 0)
-			return r;
-		if (served && json_equal(served, rrset))
-			continue;
-		is = told(served);
-		want = told(rrset);
-		return kc_fail(err, KC_EAGAIN, "%s answers %s %s by %s with %s instead of %s",
-			       c->where, kc_json_get_str(rrset, "name", ""),
-			       kc_json_get_str(rrset, "type", ""), tcp ? "TCP" : "UDP", is, want);
-	}
+	if (json_array_size(json_object_get(ir, "fence")))
+		return kc_fail(err, KC_EINVAL,
+			       "plain records cannot keep clients to some endpoints, as spec.fence "
+			       "asks; publish this policy elsewhere, or take the fence out");
+	json_array_foreach(stages, i, stage)
+		kc_fidelity(fidelity, json_string_value(stage), "approximated",
+			    "plain records: every client gets all addresses and takes any, near or "
+			    "far, dead or alive");
+	if (!json_array_size(stages) && many > 1)
+		kc_fidelity(fidelity, "spread", "exact", "every client gets all addresses");
+	kc_ir_plain(ir, rrsets);
 	return 0;
 }
 
+static const char *const needs[] = { "server", "tsig", NULL };
+static const char *const takes[] = { "port", NULL };
+static const char *const types[] = { "A", "AAAA", "CNAME", NULL };
+static const struct kc_dns_traits traits = { 0 };
+
 const struct kc_dns_backend kc_dns_rfc2136 = {
 	.name = "rfc2136",
+	.needs = needs,
+	.takes = takes,
+	.types = types,
+	.traits = &traits,
+	.lower = rfc_lower,
 	.open = rfc_open,
 	.close = rfc_close,
 	.where = rfc_where,
+	.servers = rfc_servers,
 	.read = rfc_read,
 	.change = rfc_change,
-	.look = rfc_look,
 };

@@ -5,10 +5,16 @@
 #include "lib/base/addr.h"
 #include "lib/base/str.h"
 #include "lib/crypto/sign.h"
+#include "lib/geo/geo.h"
 
 static const char *const api_versions[] = { "kubecdn.io/v1alpha1", NULL };
 static const char *const kind_names[] = { "TrafficPolicy", NULL };
-static const char *const providers[] = { "rfc2136", NULL };
+static const char *const providers[] = {
+	"rfc2136", "powerdns", "route53", "clouddns", "azure", NULL
+};
+static const char *const routes[] = { "any", "latency", NULL };
+static const char *const protocols[] = { "https", "http", "tcp", NULL };
+static const char *const continents[] = { "AF", "AS", "EU", "NA", "OC", "SA", NULL };
 
 /* What DNS software may carry in a host's name; longer or other ones nobody can ask for. */
 static int check_zone(const char *s, struct kc_err *err)
@@ -75,6 +81,51 @@ static int check_duration(const char *s, struct kc_err *err)
 	return kc_fail(err, KC_EINVAL, "\"%.40s\" is not a time; use one like 30s or 2m", s);
 }
 
+/* "aws/eu-central-1": a region that lib/geo knows. */
+static int check_place(const char *s, struct kc_err *err)
+{
+	const char *slash = strchr(s, '/');
+	_cleanup_free_ char *provider = xstrndup(s, slash ? (size_t)(slash - s) : strlen(s));
+
+	if (slash && kc_region_find(provider, slash + 1))
+		return 0;
+	return kc_fail(err, KC_EINVAL,
+		       "\"%.80s\" is not a region that is known here; write aws/REGION, gcp/REGION "
+		       "or azure/REGION with the code that the provider's API has, or give site",
+		       s);
+}
+
+static int check_path(const char *s, struct kc_err *err)
+{
+	for (const unsigned char *p = (const unsigned char *)s; *p; p++)
+		if (*p <= ' ' || *p >= 0x7f || strchr("'\"\\<>", *p))
+			return kc_fail(err, KC_EINVAL,
+				       "\"%.80s\" has a character that no path of a health check "
+				       "may "
+				       "have; percent-encode it",
+				       s);
+	if (*s == '/')
+		return 0;
+	return kc_fail(err, KC_EINVAL, "\"%.80s\" is no path; it begins with a slash", s);
+}
+
+static int check_url(const char *s, struct kc_err *err)
+{
+	if (kc_startswith(s, "https://") || kc_startswith(s, "http://"))
+		return 0;
+	return kc_fail(err, KC_EINVAL, "\"%.80s\" is no URL; use one like https://192.0.2.53:8081",
+		       s);
+}
+
+static int check_subnet(const char *s, struct kc_err *err)
+{
+	struct kc_cidr c;
+
+	if (kc_cidr_parse(s, &c))
+		return 0;
+	return kc_fail(err, KC_EINVAL, "\"%.80s\" is no subnet; use one like 198.51.100.0/24", s);
+}
+
 static const struct kc_field address = { .type = KC_FIELD_STRING, .check = check_address };
 
 static const struct kc_field metadata_fields[] = {
@@ -87,6 +138,66 @@ static const struct kc_field metadata_fields[] = {
 	{ 0 }
 };
 
+static const struct kc_field site_fields[] = { { .name = "lat",
+						 .type = KC_FIELD_NUMBER,
+						 .min = -90,
+						 .max = 90,
+						 .required = true,
+						 .doc = "Degrees north." },
+					       { .name = "lon",
+						 .type = KC_FIELD_NUMBER,
+						 .min = -180,
+						 .max = 180,
+						 .required = true,
+						 .doc = "Degrees east." },
+					       { 0 } };
+
+static const struct kc_field near_fields[] = {
+	{ .name = "aws", .type = KC_FIELD_STRING, .doc = "A region of AWS, eu-central-1." },
+	{ .name = "gcp",
+	  .type = KC_FIELD_STRING,
+	  .doc = "A region of Google Cloud, europe-west3." },
+	{ .name = "azure", .type = KC_FIELD_STRING, .doc = "A region of Azure, westeurope." },
+	{ 0 }
+};
+
+/* What endpoints and regions have in common. */
+/* clang-format off */
+#define PLACE_FIELDS                                                                               \
+	{ .name = "at",                                                                            \
+	  .type = KC_FIELD_STRING,                                                                 \
+	  .check = check_place,                                                                    \
+	  .doc = "The cloud region that it runs in, aws/eu-central-1, gcp/europe-west3 or "        \
+		 "azure/westeurope: where it is on the map, and what goes down with that cloud." },   \
+	{ .name = "site",                                                                          \
+	  .type = KC_FIELD_OBJECT,                                                                 \
+	  .fields = site_fields,                                                                   \
+	  .doc = "Where it is on the map, when that is in no cloud's region." },                   \
+	{ .name = "near",                                                                          \
+	  .type = KC_FIELD_OBJECT,                                                                 \
+	  .fields = near_fields,                                                                   \
+	  .def = "{}",                                                                             \
+	  .doc = "The region that stands for it at a provider, when the nearest on the map is not " \
+		 "the nearest by network." },                                                      \
+	{ .name = "weight",                                                                        \
+	  .type = KC_FIELD_INT,                                                                    \
+	  .min = 1,                                                                                \
+	  .max = 255,                                                                              \
+	  .def = "1",                                                                              \
+	  .doc = "Its share among those that are equally near." },                                 \
+	{ .name = "capacity",                                                                      \
+	  .type = KC_FIELD_INT,                                                                    \
+	  .min = 1,                                                                                \
+	  .max = 1000000000,                                                                       \
+	  .doc = "What it can carry, in a unit of your own; `kubecdn dns simulate` says who would " \
+		 "get more." },                                                                    \
+	{ .name = "drain",                                                                         \
+	  .type = KC_FIELD_BOOL,                                                                   \
+	  .def = "false",                                                                          \
+	  .doc = "Take it out of the answers; it stays in the policy. When all are drained none "  \
+		 "is, for a name that was answered is never left empty." }
+
+/* clang-format on */
 static const struct kc_field endpoint_fields[] = {
 	{ .name = "id",
 	  .type = KC_FIELD_STRING,
@@ -100,11 +211,7 @@ static const struct kc_field endpoint_fields[] = {
 	  .min = 1,
 	  .max = 16,
 	  .doc = "Where it serves: IPv4 and IPv6 addresses. IPv4 become A records, IPv6 AAAA." },
-	{ .name = "drain",
-	  .type = KC_FIELD_BOOL,
-	  .def = "false",
-	  .doc = "Take it out of the answers; it stays in the policy. When all are drained none "
-		 "is, for a name that was answered is never left empty." },
+	PLACE_FIELDS,
 	{ 0 }
 };
 
@@ -121,6 +228,7 @@ static const struct kc_field region_fields[] = {
 	  .doc = "What its claims are signed with: an Ed25519 key's public half, the line between "
 		 "the "
 		 "dashes that `openssl pkey -in REGION.key -pubout` prints." },
+	PLACE_FIELDS,
 	{ 0 }
 };
 
@@ -138,29 +246,148 @@ static const struct kc_field tsig_fields[] = {
 	{ 0 }
 };
 
+static const struct kc_field server_fields[] = { { .name = "address",
+						   .type = KC_FIELD_STRING,
+						   .required = true,
+						   .check = check_address,
+						   .doc = "Its address." },
+						 { .name = "port",
+						   .type = KC_FIELD_INT,
+						   .min = 1,
+						   .max = 65535,
+						   .def = "53",
+						   .doc = "Its port, UDP and TCP." },
+						 { 0 } };
+
+static const struct kc_field name_server = { .type = KC_FIELD_OBJECT, .fields = server_fields };
+
 static const struct kc_field publish_fields[] = {
 	{ .name = "provider",
 	  .type = KC_FIELD_STRING,
 	  .required = true,
 	  .values = providers,
-	  .doc = "How the zone is changed: rfc2136 is a server of your own that takes dynamic "
-		 "updates (Knot, BIND, PowerDNS)." },
+	  .doc = "rfc2136: a server of your own that takes dynamic updates (Knot, BIND); powerdns: "
+		 "PowerDNS with LUA records, which chooses by health and place; route53, clouddns, "
+		 "azure: the clouds' DNS." },
 	{ .name = "server",
 	  .type = KC_FIELD_STRING,
-	  .required = true,
 	  .check = check_address,
-	  .doc = "Address of the zone's primary server." },
+	  .doc = "rfc2136, powerdns: address of the zone's primary server." },
 	{ .name = "port",
 	  .type = KC_FIELD_INT,
 	  .min = 1,
 	  .max = 65535,
-	  .def = "53",
-	  .doc = "Its port, UDP and TCP." },
+	  .doc = "rfc2136, powerdns: its port, UDP and TCP; 53 when absent." },
 	{ .name = "tsig",
 	  .type = KC_FIELD_OBJECT,
 	  .fields = tsig_fields,
+	  .doc = "rfc2136, powerdns: the key that signs updates (RFC 8945)." },
+	{ .name = "api",
+	  .type = KC_FIELD_STRING,
+	  .check = check_url,
+	  .doc = "powerdns: URL of its HTTP API, which LUA records are read by." },
+	{ .name = "apiKeyFile",
+	  .type = KC_FIELD_STRING,
+	  .doc = "powerdns: a file with the API's key; only its owner may read it." },
+	{ .name = "locations",
+	  .type = KC_FIELD_BOOL,
+	  .doc = "powerdns: it has a database of client locations (geoip-database-files), so that "
+		 "it can answer with the nearest." },
+	{ .name = "zoneId",
+	  .type = KC_FIELD_STRING,
+	  .doc = "route53: ID of the hosted zone; found by its name when absent." },
+	{ .name = "project", .type = KC_FIELD_STRING, .doc = "clouddns: ID of the project." },
+	{ .name = "managedZone",
+	  .type = KC_FIELD_STRING,
+	  .doc = "clouddns: name of the managed zone." },
+	{ .name = "subscription",
+	  .type = KC_FIELD_STRING,
+	  .doc = "azure: ID of the subscription." },
+	{ .name = "resourceGroup",
+	  .type = KC_FIELD_STRING,
+	  .doc = "azure: the resource group of the zone; Traffic Manager profiles go there, too." },
+	{ .name = "endpoint",
+	  .type = KC_FIELD_STRING,
+	  .check = check_url,
+	  .doc = "route53, clouddns, azure: URL of the API, when it is not the public one." },
+	{ .name = "servers",
+	  .type = KC_FIELD_LIST,
+	  .item = &name_server,
+	  .max = 16,
+	  .def = "[]",
+	  .doc = "The name servers that are asked after a change. When absent, rfc2136 and "
+		 "powerdns: "
+		 "server; otherwise those that the provider names for the zone." },
+	{ 0 }
+};
+
+static const struct kc_field health_fields[] = {
+	{ .name = "protocol",
+	  .type = KC_FIELD_STRING,
+	  .values = protocols,
+	  .def = "\"https\"",
+	  .doc = "What is tried at every address: a GET that has to end with 2xx, or a TCP "
+		 "connection." },
+	{ .name = "port",
+	  .type = KC_FIELD_INT,
+	  .min = 1,
+	  .max = 65535,
+	  .def = "443",
+	  .doc = "Its port." },
+	{ .name = "path",
+	  .type = KC_FIELD_STRING,
+	  .check = check_path,
+	  .def = "\"/healthz\"",
+	  .doc = "What is asked for (http, https)." },
+	{ .name = "host",
+	  .type = KC_FIELD_STRING,
+	  .check = check_zone,
+	  .doc = "The host that is asked for; the policy's name when absent." },
+	{ 0 }
+};
+
+static const struct kc_field failover_fields[] = {
+	{ .name = "within",
+	  .type = KC_FIELD_STRING,
+	  .check = check_duration,
 	  .required = true,
-	  .doc = "The key that signs updates (RFC 8945)." },
+	  .doc = "How long after an endpoint dies the last client may still be sent there: the "
+		 "time "
+		 "to notice, and the answer's TTL. Each provider's interval and threshold follow "
+		 "from it; one that cannot do it is refused." },
+	{ 0 }
+};
+
+static const struct kc_field continent = { .type = KC_FIELD_STRING, .values = continents };
+static const struct kc_field endpoint_id = { .type = KC_FIELD_STRING, .check = check_id };
+
+static const struct kc_field fence_fields[] = {
+	{ .name = "clients",
+	  .type = KC_FIELD_LIST,
+	  .item = &continent,
+	  .required = true,
+	  .min = 1,
+	  .max = 6,
+	  .doc = "Continents that clients are on: AF, AS, EU, NA, OC, SA." },
+	{ .name = "only",
+	  .type = KC_FIELD_LIST,
+	  .item = &endpoint_id,
+	  .required = true,
+	  .min = 1,
+	  .max = 100,
+	  .doc = "The endpoints and regions that they may be sent to, and to no other, whatever "
+		 "happens." },
+	{ 0 }
+};
+
+static const struct kc_field safety_fields[] = {
+	{ .name = "maxTrafficShift",
+	  .type = KC_FIELD_INT,
+	  .max = 100,
+	  .def = "50",
+	  .doc = "How much of all clients, in percent, one change may send elsewhere; a change "
+		 "that "
+		 "moves more is refused unless --allow-shift is given." },
 	{ 0 }
 };
 
@@ -174,6 +401,8 @@ static const struct kc_field ttl_fields[] = {
 	{ 0 }
 };
 
+static const struct kc_field subnet = { .type = KC_FIELD_STRING, .check = check_subnet };
+
 static const struct kc_field verify_fields[] = {
 	{ .name = "within",
 	  .type = KC_FIELD_STRING,
@@ -181,12 +410,19 @@ static const struct kc_field verify_fields[] = {
 	  .def = "\"30s\"",
 	  .doc = "How long every server may take to answer what was written, by UDP and TCP. "
 		 "After that what was before is put back." },
+	{ .name = "subnets",
+	  .type = KC_FIELD_LIST,
+	  .item = &subnet,
+	  .max = 32,
+	  .def = "[]",
+	  .doc = "Client subnets that every server is asked for, too (RFC 7871)." },
 	{ 0 }
 };
 
 static const struct kc_field endpoint = { .type = KC_FIELD_OBJECT, .fields = endpoint_fields };
 static const struct kc_field region = { .type = KC_FIELD_OBJECT, .fields = region_fields };
 static const struct kc_field copy = { .type = KC_FIELD_OBJECT, .fields = publish_fields };
+static const struct kc_field fence = { .type = KC_FIELD_OBJECT, .fields = fence_fields };
 
 static const struct kc_field spec_fields[] = {
 	{ .name = "zone",
@@ -215,6 +451,36 @@ static const struct kc_field spec_fields[] = {
 	  .doc = "Who may add addresses of their own with `kubecdn dns claim`, each its own only. "
 		 "The "
 		 "name leads to those of all claims, and to the endpoints." },
+	{ .name = "route",
+	  .type = KC_FIELD_STRING,
+	  .values = routes,
+	  .def = "\"any\"",
+	  .doc = "latency: clients get the nearest endpoints that are healthy; any: all of them." },
+	{ .name = "answers",
+	  .type = KC_FIELD_INT,
+	  .min = 1,
+	  .max = 100,
+	  .doc = "At most so many addresses in one answer; all of them when absent." },
+	{ .name = "health",
+	  .type = KC_FIELD_OBJECT,
+	  .fields = health_fields,
+	  .doc = "How the DNS itself finds out who is alive; without it nobody is taken out. When "
+		 "all are dead all are answered." },
+	{ .name = "failover",
+	  .type = KC_FIELD_OBJECT,
+	  .fields = failover_fields,
+	  .doc = "How quick the DNS has to be. Needs health." },
+	{ .name = "fence",
+	  .type = KC_FIELD_LIST,
+	  .item = &fence,
+	  .max = 6,
+	  .def = "[]",
+	  .doc = "Clients that may be sent to some endpoints only, as by law." },
+	{ .name = "safety",
+	  .type = KC_FIELD_OBJECT,
+	  .fields = safety_fields,
+	  .def = "{}",
+	  .doc = "What one change may do." },
 	{ .name = "ttl",
 	  .type = KC_FIELD_OBJECT,
 	  .fields = ttl_fields,

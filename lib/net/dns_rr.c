@@ -2,13 +2,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/net/dns_impl.h"
 
+/* PowerDNS' own, of which ldns knows nothing: a type that is answered, and a script as text. */
+enum { TYPE_LUA = 65402, STRING_MAX = 255 };
+
 int dns_type(const char *name, ldns_rr_type *ret, struct kc_err *err)
 {
-	ldns_rr_type type = ldns_get_rr_type_by_name(name);
+	ldns_rr_type type = streq(name, "LUA") ? TYPE_LUA : ldns_get_rr_type_by_name(name);
 
 	if (type == 0)
 		return kc_fail(err, KC_EINVAL, "no record type \"%.20s\"", name);
@@ -50,11 +54,61 @@ int dns_bare_rr(const char *name, const char *type, ldns_rr_class klass, ldns_rr
 	return 0;
 }
 
+/*
+ * One quoted string, as master files have it (RFC 1035, 5.1), that *at stands on: its bytes with
+ * their length before. *at is moved behind it. False: that is no string.
+ */
+static bool put_string(const char **at, struct kc_buf *wire)
+{
+	unsigned char bytes[STRING_MAX];
+	const char *s = *at;
+	size_t n = 0;
+
+	if (*s++ != '"')
+		return false;
+	for (; *s && *s != '"' && n < sizeof(bytes); s++) {
+		if (*s == '\\' && *++s == '\0')
+			return false;
+		bytes[n++] = (unsigned char)*s;
+	}
+	if (*s != '"')
+		return false;
+	*at = s + 1;
+	kc_buf_printf(wire, "%02x", (unsigned)n);
+	for (size_t i = 0; i < n; i++)
+		kc_buf_printf(wire, "%02x", bytes[i]);
+	return true;
+}
+
+/*
+ * `A "script" "more of it"` as data of an unknown type (RFC 3597): the type's number, and the
+ * strings. Owned; NULL if it is not that.
+ */
+static char *lua_data(const char *data)
+{
+	size_t n = strcspn(data, " ");
+	_cleanup_free_ char *type = xstrndup(data, n);
+	_cleanup_buf_ struct kc_buf wire = { 0 };
+	ldns_rr_type number = ldns_get_rr_type_by_name(type);
+	const char *at = data + n;
+
+	if (!number || !*at)
+		return NULL;
+	kc_buf_printf(&wire, "%04x", (unsigned)number);
+	while (*at) {
+		if (*at++ != ' ' || !put_string(&at, &wire))
+			return NULL;
+	}
+	return xasprintf("\\# %zu %s", wire.len / 2, kc_buf_get(&wire));
+}
+
 /* Data in presentation form is read by ldns as a line of a zone file; a line break in it is not. */
 static int new_rr(const char *name, const char *type, const char *data, ldns_rr **ret,
 		  struct kc_err *err)
 {
-	_cleanup_free_ char *line = xasprintf("%s 0 IN %s %s", name, type, data);
+	_cleanup_free_ char *lua = streq(type, "LUA") ? lua_data(data) : NULL,
+			    *line = xasprintf("%s 0 IN %s %s", name, lua ? "TYPE65402" : type,
+					      lua ? lua : data);
 	ldns_rr_type number;
 	ldns_rdf *owner = NULL;
 	int r = dns_type(type, &number, err);

@@ -100,3 +100,17 @@ class Between:
                 self.lose -= 1
                 return
             conn.sendall(n + reply)
+
+
+def powerdns_copy(server, **changed):
+    entry = copy_of(server, provider="powerdns", api=f"http://127.0.0.1:{server.api_port}")
+    entry |= {"apiKeyFile": str(server.api_key_file), "locations": True}
+    return {**entry, **changed}
+
+
+WORLD = [
+    {"id": "aws-fra", "at": "aws/eu-central-1", "addresses": ["127.0.1.1"]},
+    {"id": "gcp-iowa", "at": "gcp/us-central1", "addresses": ["127.0.1.2"]},
+    {"id": "az-tyo", "at": "azure/japaneast", "addresses": ["127.0.1.3"]},
+    {"id": "dc1", "site": {"lat": -23.5, "lon": -46.6}, "addresses": ["127.0.1.4"]},
+]

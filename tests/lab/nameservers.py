@@ -11,9 +11,13 @@ import sqlite3
 import subprocess
 from pathlib import Path
 
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+from sim.world import CLIENTS
+
 from .hosts import CACHE, run, wait_for
 
-PACKAGES = "knot", "knot-dnsutils", "bind9", "pdns-server", "pdns-backend-sqlite3"
+PACKAGES = "knot", "knot-dnsutils", "bind9", "pdns-server", "pdns-backend-sqlite3", "pdns-backend-geoip"
 ROOT = CACHE / "nameservers"
 LIBS = "usr/lib/x86_64-linux-gnu"
 KEY = "kc"
@@ -24,7 +28,8 @@ def unpacked():
     CACHE.mkdir(parents=True, exist_ok=True)
     with open(CACHE / "nameservers.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (ROOT / "complete").exists():
+        done = ROOT / "complete"
+        if not done.exists() or done.read_text() != " ".join(PACKAGES):
             debs = CACHE / "nameservers-debs"
             (debs / "partial").mkdir(parents=True, exist_ok=True)
             get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=300"]
@@ -35,7 +40,7 @@ def unpacked():
                 run(*get)
             for deb in debs.glob("*.deb"):
                 run("dpkg-deb", "-x", deb, ROOT)
-            (ROOT / "complete").touch()
+            done.write_text(" ".join(PACKAGES))
     return ROOT
 
 
@@ -179,17 +184,39 @@ zone "{self.zone}" {{ type primary; file "{zone}"; allow-update {{ key "{KEY}"; 
         return [self.root / "usr/sbin/named", "-g", "-n", "2", "-c", conf]
 
 
+def places(file):
+    """A database of the places of sim.world's clients, as geoip-database-files takes it."""
+    writer = MMDBWriter(ip_version=4, database_type="GeoIP2-City")
+    for subnet, (place, lat, lon, continent, country) in CLIENTS.items():
+        where = {"latitude": float(lat), "longitude": float(lon), "accuracy_radius": 10}
+        city = {"city": {"names": {"en": place}}, "location": where}
+        city |= {"continent": {"code": continent}, "country": {"iso_code": country}}
+        writer.insert_network(IPSet([subnet]), city)
+    writer.to_db_file(str(file))
+    return file
+
+
 class PowerDNS(NameServer):
+    """With LUA records, an HTTP API and, where `located`, a database of client places."""
+
+    located = True
+
     def argv(self):
         data = self.folder / "data.sqlite3"
         schema = self.root / "usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql"
         with sqlite3.connect(data) as db:
             db.executescript(schema.read_text())
+        self.api_key, self.api_port = secrets.token_hex(16), free_port()
+        self.api_key_file = self.folder / "api-key"
+        self.api_key_file.touch(mode=0o600)
+        self.api_key_file.write_text(f"{self.api_key}\n")
+        located = f"geoip-database-files={places(self.folder / 'places.mmdb')}" if self.located else ""
         self.put(
             "pdns.conf",
             f"""
-launch=gsqlite3
+launch=gsqlite3{",geoip" if self.located else ""}
 gsqlite3-database={data}
+{located}
 module-dir={self.root / LIBS / "pdns"}
 socket-dir={self.folder}
 local-address=127.0.0.1
@@ -201,6 +228,15 @@ query-cache-ttl=0
 negquery-cache-ttl=0
 zone-cache-refresh-interval=0
 guardian=no
+enable-lua-records=yes
+lua-health-checks-interval=1
+edns-subnet-processing=yes
+api=yes
+api-key={self.api_key}
+webserver=yes
+webserver-address=127.0.0.1
+webserver-port={self.api_port}
+webserver-allow-from=127.0.0.1
 """,
         )
         util = ["usr/bin/pdnsutil", f"--config-dir={self.folder}"]

@@ -1,0 +1,22 @@
+/*
+ * What clients get: every server of a zone, by UDP and by TCP, from every subnet.
+ *
+ * servers: [{"address", "port"} or {"name"}]; a name is looked up in the DNS of this machine.
+ */
+#ifndef KC_DNS_VERIFY_H
+#define KC_DNS_VERIFY_H
+
+#include <jansson.h>
+
+#include "lib/base/err.h"
+
+/*
+ * wanted: rrsets that are to be there. Those with data are compared as they are; where a provider
+ * chooses, whatever it answers has to be among allowed (A and AAAA rrsets), something, and be kept
+ * no longer than the TTL there. subnets: of clients, may be NULL.
+ * KC_EAGAIN says who answers what instead; other errors are about asking.
+ */
+int kc_dns_look(const json_t *servers, const json_t *wanted, const json_t *allowed,
+		const json_t *subnets, struct kc_err *err);
+
+#endif
