@@ -93,6 +93,7 @@ class Handler(BaseHTTPRequestHandler):
     api = None
     protocol_version = "HTTP/1.1"
     timeout = 60
+    disable_nagle_algorithm = True  # or each reply waits for the ACK of its headers
 
     def log_message(self, *args):
         pass
