@@ -4,11 +4,6 @@ dnspython."""
 import threading
 
 import azure.mgmt.dns.models as d
-import azure.mgmt.trafficmanager.models as t
-import dns.edns
-import dns.message
-import dns.query
-import dns.rcode
 import pytest
 import requests
 from azure.core.exceptions import (
@@ -28,13 +23,10 @@ from azure.identity import (
 from azure.mgmt.dns import DnsManagementClient
 from azure.mgmt.trafficmanager import TrafficManagerManagementClient
 
+from sim.azure_clients import GROUP, SCOPE, ZONE, a_set, ask, client, put, refused, secret, world
 from sim.azure_limits import limit
 from sim.azuredns import AzureDns
 from sim.server import Reply
-
-ZONE, GROUP = "example.com", "dns"
-SCOPE = "https://management.azure.com/.default"
-PLACES = {"fra": ("192.0.2.1", "Germany West Central"), "iad": ("192.0.2.2", "eastus"), "tyo": ("192.0.2.3", "japaneast")}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,16 +40,6 @@ def sim(tmp_path):
         yield s
 
 
-def secret(sim, **kw):
-    options = {"authority": sim.url, "connection_verify": sim.ca_file, "disable_instance_discovery": True}
-    return ClientSecretCredential(sim.tenant, sim.client_id, sim.client_secret, **{**options, **kw})
-
-
-def client(kind, sim, credential=None, **kw):
-    options = {"base_url": sim.url, "credential_scopes": [SCOPE], "connection_verify": sim.ca_file}
-    return kind(credential or secret(sim), sim.subscription, **{**options, "retry_total": 0, **kw})
-
-
 @pytest.fixture
 def records(sim):
     return client(DnsManagementClient, sim).record_sets
@@ -66,71 +48,6 @@ def records(sim):
 @pytest.fixture
 def tm(sim):
     return client(TrafficManagerManagementClient, sim)
-
-
-def a_set(*addresses, ttl=60, **kw):
-    return d.RecordSet(ttl=ttl, a_records=[d.ARecord(ipv4_address=x) for x in addresses], **kw)
-
-
-def put(records, name, kind, body, zone=ZONE, **kw):
-    return records.create_or_update(GROUP, zone, name, kind, body, **kw)
-
-
-def monitor(**kw):
-    usual = {"interval_in_seconds": 10, "timeout_in_seconds": 5, "tolerated_number_of_failures": 2}
-    return t.MonitorConfig(**{"protocol": "HTTPS", "port": 443, "path": "/healthz", **usual, **kw})
-
-
-def external(name, target, location=None, **kw):
-    kind = "Microsoft.Network/trafficManagerProfiles/externalEndpoints"
-    return t.Endpoint(name=name, type=kind, target=target, endpoint_location=location, **kw)
-
-
-def nested(name, target, **kw):
-    kind = "Microsoft.Network/trafficManagerProfiles/nestedEndpoints"
-    return t.Endpoint(name=name, type=kind, target_resource_id=target.id, **kw)
-
-
-def profile(tm, name, method, *endpoints, ttl=30, relative=None, check=None, **kw):
-    body = t.Profile(
-        location="global",
-        traffic_routing_method=method,
-        dns_config=t.DnsConfig(relative_name=relative or name, ttl=ttl),
-        monitor_config=check or monitor(),
-        endpoints=list(endpoints),
-        **kw,
-    )
-    return tm.profiles.create_or_update(GROUP, name, body)
-
-
-def world(tm, **kw):
-    return profile(tm, "world", "Performance", *[external(n, *where) for n, where in PLACES.items()], **kw)
-
-
-def alias(target, **kw):
-    return d.RecordSet(target_resource=d.SubResource(id=target.id), **kw)
-
-
-def refused(status, code, call, *args, **kw):
-    with pytest.raises(HttpResponseError) as e:
-        call(*args, **kw)
-    assert (e.value.status_code, e.value.error.code) == (status, code), e.value
-    return e.value
-
-
-def ask(sim, name, kind="A", subnet="198.18.1.7", tcp=False):
-    """(rcode, TTL, sorted records, authority)."""
-    query = dns.message.make_query(name, kind, use_edns=0, options=[dns.edns.ECSOption(subnet, 24)])
-    how = dns.query.tcp if tcp else dns.query.udp
-    got = how(query, "127.0.0.1", port=sim.names.port, timeout=5)
-    values = sorted(r.to_text() for rrset in got.answer for r in rrset)
-    ttl = got.answer[0].ttl if got.answer else None
-    return dns.rcode.to_text(got.rcode()), ttl, values, [a.to_text() for a in got.authority]
-
-
-def many(sim, name, count, **kw):
-    found = [ask(sim, name, **kw)[2][0] for _ in range(count)]
-    return {v: found.count(v) for v in set(found)}
 
 
 # Tokens
@@ -228,7 +145,9 @@ def test_version_place_and_role(sim, records, tm):
     other = sim.place.replace("/dns/", "/else/")
     assert code(f"{other}/dnsZones?api-version=2018-05-01") == (404, "ResourceGroupNotFound")
     sim.deny |= {"Microsoft.Network/dnsZones/A/write", "Microsoft.Network/trafficManagerProfiles/write"}
-    assert "dnsZones/A/write" in str(refused(403, "AuthorizationFailed", put, records, "w", "A", a_set("192.0.2.1")))
+    assert "dnsZones/A/write" in str(
+        refused(403, "AuthorizationFailed", put, records, "w", "A", a_set("192.0.2.1"))
+    )
     refused(403, "AuthorizationFailed", world, tm)
     assert put(records, "w", "TXT", d.RecordSet(ttl=60, txt_records=[d.TxtRecord(value=["x"])]))
 
@@ -270,13 +189,17 @@ def test_a_reply_that_the_sdk_could_not_read_is_an_error_of_ours(sim, records):
 
 def test_a_life_of_a_record_set(sim, records):
     made = put(records, "www", "A", a_set("192.0.2.1", metadata={"epoch": "1"}), if_none_match="*")
-    assert (made.fqdn, made.type, made.metadata) == ("www.example.com.", "Microsoft.Network/dnszones/A", {"epoch": "1"})
+    assert (made.fqdn, made.type, made.metadata) == (
+        "www.example.com.",
+        "Microsoft.Network/dnszones/A",
+        {"epoch": "1"},
+    )
     assert ask(sim, "www.example.com") == ("NOERROR", 60, ["192.0.2.1"], [])
     changed = put(records, "www", "A", a_set("192.0.2.2", ttl=30), if_match=made.etag)
     assert changed.etag != made.etag and changed.metadata is None
     patched = records.update(GROUP, ZONE, "www", "A", d.RecordSet(ttl=90), if_match=changed.etag)
     assert (patched.ttl, patched.a_records[0].ipv4_address) == (90, "192.0.2.2")
-    assert patched.etag != changed.etag == changed.etag
+    assert patched.etag != changed.etag
     assert sim.rrsets(ZONE)["www.example.com.", "A"] == (90, ["192.0.2.2"])
     refused(412, "PreconditionFailed", records.delete, GROUP, ZONE, "www", "A", if_match=made.etag)
     records.delete(GROUP, ZONE, "www", "A", if_match=patched.etag)
@@ -312,11 +235,21 @@ def test_errors_of_dns_are_bare(sim):
         ("www", "A", d.RecordSet(ttl=60), "cannot be null"),
         ("www", "A", d.RecordSet(ttl=60, txt_records=[d.TxtRecord(value=["x"])]), "must not have"),
         ("a..b", "A", a_set("192.0.2.1"), "name 'a..b' is invalid"),
-        ("www", "AAAA", d.RecordSet(ttl=60, aaaa_records=[d.AaaaRecord(ipv6_address="192.0.2.1")]), "valid IP"),
+        (
+            "www",
+            "AAAA",
+            d.RecordSet(ttl=60, aaaa_records=[d.AaaaRecord(ipv6_address="192.0.2.1")]),
+            "valid IP",
+        ),
         ("www", "CNAME", d.RecordSet(ttl=60, cname_record=d.CnameRecord(cname="a b")), "domain name 'a b'"),
         ("www", "TXT", d.RecordSet(ttl=60, txt_records=[d.TxtRecord(value=["x" * 256])]), "255"),
         ("www", "TXT", d.RecordSet(ttl=60, txt_records=[d.TxtRecord(value=["x" * 255] * 17)]), "4096"),
-        ("@", "NS", d.RecordSet(ttl=60, ns_records=[d.NsRecord(nsdname="ns1.example.net.")]), "cannot be removed"),
+        (
+            "@",
+            "NS",
+            d.RecordSet(ttl=60, ns_records=[d.NsRecord(nsdname="ns1.example.net.")]),
+            "cannot be removed",
+        ),
         ("sub", "SOA", d.RecordSet(ttl=60, soa_record=d.SoaRecord(host="x")), "required"),
     ],
 )

@@ -172,13 +172,15 @@ class Entra:
                 400,
                 "invalid_scope",
                 1002012,
-                f"The provided value for scope {scope} is not valid. Client credential flows must have a scope"
-                " value with /.default suffixed to the resource identifier (application ID URI).",
+                f"The provided value for scope {scope} is not valid. Client credential flows must have a"
+                " scope value with /.default suffixed to the resource identifier (application ID URI).",
             )
         resource = scopes[0].removesuffix("/.default")
         known = [*self.audiences, "https://storage.azure.com", "https://vault.azure.net"]
         if resource.rstrip("/") not in known:
-            raise No(400, "invalid_resource", 500011, f"The resource principal named {resource} was not found.")
+            raise No(
+                400, "invalid_resource", 500011, f"The resource principal named {resource} was not found."
+            )
         return resource
 
     def check_secret(self, secret):

@@ -39,7 +39,9 @@ def texts(kind, properties):
     """The records of a set as they stand in a zone file."""
     key, single, fields = TYPES[kind]
     records = properties.get(key) or []
-    return [" ".join(text(kind, f, r[f]) for f in fields) for r in ([records] if single and records else records)]
+    return [
+        " ".join(text(kind, f, r[f]) for f in fields) for r in ([records] if single and records else records)
+    ]
 
 
 def text(kind, field, value):
@@ -69,7 +71,9 @@ def check_record(kind, record):
                 want(value)
             except ValueError:
                 raise bad(f"The value '{value}' is not a valid IP address.") from None
-    if kind == "TXT" and (not record["value"] or max(map(len, record["value"])) > limit("characters of a TXT string")):
+    if kind == "TXT" and (
+        not record["value"] or max(map(len, record["value"])) > limit("characters of a TXT string")
+    ):
         raise bad("The value of a TXT record must have strings of at most 255 characters.")
 
 
@@ -87,7 +91,8 @@ def check_records(kind, records):
     seen = [tuple(r["value"]) if kind == "TXT" else tuple(sorted(r.items())) for r in records]
     if len(set(seen)) < len(seen):
         raise bad(
-            f"The list of record sets of type '{kind}' may not contain multiple entries with the same '{field}'."
+            f"The list of record sets of type '{kind}' may not contain multiple entries with the same"
+            f" '{field}'."
         )
 
 
@@ -244,7 +249,9 @@ class Zone:
         if kind == "NS" and name == "@":
             have = {r["nsdname"].rstrip(".").lower() for r in properties["NSRecords"]}
             if not {s.rstrip(".").lower() for s in self.servers} <= have:
-                raise bad("The Azure DNS name servers of the record set of type 'NS' at '@' cannot be removed.")
+                raise bad(
+                    "The Azure DNS name servers of the record set of type 'NS' at '@' cannot be removed."
+                )
         if kind == "SOA":
             if name != "@":
                 raise bad("Record sets of type 'SOA' can only have the name '@'.")
@@ -260,7 +267,11 @@ class Zone:
         profile = self.profile_of(target)
         if not profile:
             raise bad(f"The target resource '{target}' does not exist or cannot be an alias's.")
-        users = [k for k, s in self.sets.items() if (s["properties"].get("targetResource") or {}).get("id") == target]
+        users = [
+            k
+            for k, s in self.sets.items()
+            if (s["properties"].get("targetResource") or {}).get("id") == target
+        ]
         if len(set(users) - {(name.lower(), kind)}) >= limit("alias record sets of a resource"):
             raise bad("The target resource has as many alias record sets as it can have.")
         # Only at this moment: endpoints that the profile gets later are not looked at, which octoDNS makes
@@ -286,7 +297,9 @@ class Zone:
         if after != ("",):
             keys = [k for k in keys if k > after]
         here = keys[: min(top, limit("largest page"))]
-        token = base64.urlsafe_b64encode("|".join(here[-1]).encode()).decode() if len(here) < len(keys) else None
+        token = (
+            base64.urlsafe_b64encode("|".join(here[-1]).encode()).decode() if len(here) < len(keys) else None
+        )
         return [self.set_resource(*k) for k in here], token
 
 

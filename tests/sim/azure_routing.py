@@ -12,10 +12,11 @@ CONTINENTS = {"OC": "GEO-AP"}  # the others are GEO- and their code
 
 
 class Routing:
-    """`down`: addresses and host names whose probes fail. `random` can be seeded by a test."""
+    """`down`: targets whose probes fail; `unprobed`: those that had no probe yet."""
 
-    def __init__(self, traffic, down):
-        self.traffic, self.down, self.random = traffic, down, random.Random(1)
+    def __init__(self, traffic, down, unprobed):
+        self.traffic, self.down, self.unprobed = traffic, down, unprobed
+        self.random = random.Random(1)
 
     def status(self, profile, endpoint):
         """endpointMonitorStatus."""
@@ -28,14 +29,23 @@ class Routing:
             return self.nested_status(endpoint)
         if p["alwaysServe"] == "Enabled":
             return "Unmonitored"
+        if p["target"] in self.unprobed:
+            return "CheckingEndpoint"
         return "Degraded" if p["target"] in self.down else "Online"
 
     def nested_status(self, endpoint):
         child = self.traffic.by_id(endpoint.properties["targetResourceId"])
         if not child or self.profile_status(child) in ("Disabled", "Inactive"):
             return "Stopped"
-        online = sum(self.status(child, e) in SERVES for e in child.endpoints)
-        return "Online" if online >= endpoint.properties["minChildEndpoints"] else "Degraded"
+        states, least = (
+            [self.status(child, e) for e in child.endpoints],
+            endpoint.properties["minChildEndpoints"],
+        )
+        checking = states.count("CheckingEndpoint")
+        online = states.count("Online") + states.count("Unmonitored")
+        return (
+            "Online" if online >= least else "CheckingEndpoint" if online + checking >= least else "Degraded"
+        )
 
     def profile_status(self, profile):
         """profileMonitorStatus."""
@@ -44,7 +54,9 @@ class Routing:
         found = {self.status(profile, e) for e in profile.endpoints}
         if "Degraded" in found:
             return "Degraded"
-        return "Online" if found & set(SERVES) else "Inactive"
+        if found & {"Online", "Unmonitored"}:
+            return "Online"
+        return "CheckingEndpoints" if "CheckingEndpoint" in found else "Inactive"
 
     def choose(self, profile, client):
         """The endpoints (of type external) to answer with; none when there is nobody to ask for."""

@@ -23,6 +23,11 @@ ENUMS = {
 }
 
 
+# octoDNS sends a whole profile where a reference is wanted, and Azure takes it (octodns-azure,
+# _params_for_A).
+LENIENT = ("SubResource",)
+
+
 class Wrong(Exception):
     pass
 
@@ -61,8 +66,12 @@ def check_model(models, model, body, path, request):
     inner = {key.split(".")[0] for key in fields if "." in key}
     for key, value in flat(body, inner):
         where = f"{path}.{key}".lstrip(".")
+        if key not in fields and model.__name__ in LENIENT:
+            continue
         if key not in fields:
-            raise Wrong(f"Could not find member '{key}' on object of type '{model.__name__}'. Path '{where}'.")
+            raise Wrong(
+                f"Could not find member '{key}' on object of type '{model.__name__}'. Path '{where}'."
+            )
         if value is None:
             continue
         attribute, kind = fields[key]

@@ -173,7 +173,8 @@ class Traffic:
 
     def request_of(self, profile):
         endpoints = [
-            {"name": e.name, "type": f"{TYPE}/{e.kind}", "properties": dict(e.properties)} for e in profile.endpoints
+            {"name": e.name, "type": f"{TYPE}/{e.kind}", "properties": dict(e.properties)}
+            for e in profile.endpoints
         ]
         return {
             "location": "global",
@@ -276,7 +277,9 @@ class Traffic:
         kept["alwaysServe"] = canonical(models.AlwaysServe, p.get("alwaysServe") or "Disabled")
         place = p.get("endpointLocation")
         if profile.method == "Performance" and not place:
-            raise bad(f"The endpointLocation of the endpoint '{name}' must be specified for Performance routing.")
+            raise bad(
+                f"The endpointLocation of the endpoint '{name}' must be specified for Performance routing."
+            )
         if place and not region(place):
             raise bad(f"The endpointLocation '{place}' of the endpoint '{name}' is not a supported location.")
         if place:
@@ -284,7 +287,9 @@ class Traffic:
         self.check_geo(profile, name, p, kept)
         if p.get("customHeaders"):
             kept["customHeaders"] = p["customHeaders"]
-        return kept | (self.external(profile, name, p) if kind == "externalEndpoints" else self.nested(profile, name, p))
+        return kept | (
+            self.external(profile, name, p) if kind == "externalEndpoints" else self.nested(profile, name, p)
+        )
 
     def check_geo(self, profile, name, p, kept):
         codes = p.get("geoMapping") or []
@@ -335,7 +340,11 @@ class Traffic:
         """Levels from this profile down."""
         if profile.name.lower() == above:
             raise bad("The nested profiles form a loop.")
-        children = [self.by_id(e.properties["targetResourceId"]) for e in profile.endpoints if e.kind == "nestedEndpoints"]
+        children = [
+            self.by_id(e.properties["targetResourceId"])
+            for e in profile.endpoints
+            if e.kind == "nestedEndpoints"
+        ]
         return 1 + max((self.depth(c, above) for c in children if c), default=0)
 
     def put_endpoint(self, profile_name, kind, name, body, merge=False):
@@ -350,7 +359,9 @@ class Traffic:
         for e in profile.endpoints:
             if e.name.lower() == name.lower() and e.kind == kind:
                 return e
-        raise Refused(404, "NotFound", f"The endpoint '{name}' of the profile '{profile.name}' does not exist.")
+        raise Refused(
+            404, "NotFound", f"The endpoint '{name}' of the profile '{profile.name}' does not exist."
+        )
 
     def delete_endpoint(self, profile_name, kind, name):
         profile = self.find(profile_name)
@@ -360,11 +371,6 @@ class Traffic:
         return 200 if found else 204
 
     def delete(self, name):
-        gone = self.profiles.get(name.lower())
-        if not gone:
-            return 204
-        for p in self.profiles.values():
-            if gone.place in [e.properties.get("targetResourceId") for e in p.endpoints]:
-                raise Refused(409, "Conflict", f"The profile '{gone.name}' is an endpoint of '{p.name}'.")
-        del self.profiles[name.lower()]
-        return 200
+        """Nothing holds a profile: aliases of it become empty (docs, dns-alias), nested endpoints stop.
+        octoDNS deletes parents and children in any order."""
+        return 200 if self.profiles.pop(name.lower(), None) else 204

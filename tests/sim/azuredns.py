@@ -5,7 +5,7 @@
         sim.imds_url     # the same, plain http: what stands at 169.254.169.254
         sim.names.port   # name server of the zones and of *.trafficmanager.test, with client subnet
         sim.tenant, sim.client_id, sim.client_secret, sim.certificate, sim.federated_token()
-        sim.down.add("192.0.2.1")     # probes of Traffic Manager fail
+        sim.down.add("192.0.2.1")     # probes of Traffic Manager fail; sim.unprobed: CheckingEndpoint
         sim.deny.add("Microsoft.Network/dnsZones/A/write")
         sim.fault(...), sim.throttle(...), sim.expire_tokens(), sim.requests
         sim.rrsets("example.com"), sim.profiles
@@ -41,8 +41,11 @@ def server_certificate(folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     ca = Ca(folder)
-    ca.run(*"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout s.key -out s.csr".split(),
-           "-subj", "/CN=127.0.0.1")
+    ca.run(
+        *"req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout s.key -out s.csr".split(),
+        "-subj",
+        "/CN=127.0.0.1",
+    )
     pem = ca.sign((folder / "s.csr").read_text(), {"sans": ["127.0.0.1", "localhost"], "uses": ["server"]})
     (folder / "server.pem").write_text(pem + (folder / "s.key").read_text())
     return folder / "server.pem", folder / "ca.crt"
@@ -68,9 +71,9 @@ class AzureDns(Api):
         super().__init__(cert)
         self.ca_file, self.subscription, self.group = str(ca_file), subscription, group
         self.place = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network"
-        self.down, self.deny = set(), set()
+        self.down, self.unprobed, self.deny = set(), set(), set()
         self.traffic = Traffic(self.place, DOMAIN)
-        self.routing = Routing(self.traffic, self.down)
+        self.routing = Routing(self.traffic, self.down, self.unprobed)
         self.zones = {z: Zone(z, self.place, SERVERS, self.traffic.by_id) for z in zones}
         self.answers = Answers(self.zones, self.traffic, self.routing)
         self.names = Names(self.name_query)
@@ -139,7 +142,9 @@ class AzureDns(Api):
             raise Refused(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if parts[2].lower() == "resourcegroups":
             if parts[3].lower() != self.group.lower():
-                raise Refused(404, "ResourceGroupNotFound", f"Resource group '{parts[3]}' could not be found.")
+                raise Refused(
+                    404, "ResourceGroupNotFound", f"Resource group '{parts[3]}' could not be found."
+                )
             rest = parts[4:]
         else:
             rest = parts[2:]
@@ -166,8 +171,8 @@ class AzureDns(Api):
             raise Refused(
                 400,
                 "NoRegisteredProviderFound",
-                f"No registered resource provider found for location 'global' and API version '{got}' for type"
-                f" '{kind}'. The supported api-versions are '{want}'.",
+                f"No registered resource provider found for location 'global' and API version '{got}' for"
+                f" type '{kind}'. The supported api-versions are '{want}'.",
             )
 
     def check_access(self, request, kind):
@@ -178,8 +183,8 @@ class AzureDns(Api):
                 403,
                 "AuthorizationFailed",
                 f"The client '{self.client_id}' with object id '{self.client_id}' does not have authorization"
-                f" to perform action '{action}' over scope '{request.path}' or the scope is invalid. If access"
-                " was recently granted, please refresh your credentials.",
+                f" to perform action '{action}' over scope '{request.path}' or the scope is invalid. If"
+                " access was recently granted, please refresh your credentials.",
             )
 
     def body(self, request):
@@ -188,7 +193,9 @@ class AzureDns(Api):
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Refused(400, "InvalidRequestContent", "The request content was invalid: it is no JSON object.")
+            raise Refused(
+                400, "InvalidRequestContent", "The request content was invalid: it is no JSON object."
+            )
         return found
 
     def send(self, status, models, name, body):
