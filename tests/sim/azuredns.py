@@ -138,6 +138,8 @@ class AzureDns(Api):
         parts = request.parts
         if parts[0].lower() == "providers":
             return self.check_name(request, parts)
+        if len(parts) < 4:
+            raise Refused(404, "InvalidResourceType", "The resource type could not be found.")
         if parts[1].lower() != self.subscription.lower():
             raise Refused(404, "SubscriptionNotFound", f"The subscription '{parts[1]}' could not be found.")
         if parts[2].lower() == "resourcegroups":
