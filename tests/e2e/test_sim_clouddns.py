@@ -16,6 +16,7 @@ from google.auth.crypt import RSASigner
 from google.auth.exceptions import RefreshError
 from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud import dns as clouddns
+from google.oauth2 import service_account
 from googleapiclient.errors import HttpError
 from lab.google import AUTH, ZONE, Google, ask, plain, refusal
 from octodns.record import Record
@@ -79,11 +80,11 @@ def test_tokens_are_earned(sim, tmp_path):
     assert grant(sim, tmp_path, scope=AUTH + "nothing")[:2] == (400, "invalid_scope")
     assert post_token(sim, "password")[:2] == (400, "unsupported_grant_type")
 
-    path = sim.service_account(tmp_path / "key.json")
-    forged = service_account.Credentials.from_service_account_file(path, scopes=[AUTH + "cloud-platform"])
+    info = json.loads(open(sim.service_account(tmp_path / "key.json")).read())
     with CloudDns({"z": "example.com"}, project="other") as other:  # the key of another account
-        info = json.loads(open(other.service_account(tmp_path / "other.json")).read())
-    forged._signer = RSASigner.from_service_account_info(info)
+        theirs = json.loads(open(other.service_account(tmp_path / "other.json")).read())
+    info["private_key"] = theirs["private_key"]
+    forged = service_account.Credentials.from_service_account_info(info, scopes=[AUTH + "cloud-platform"])
     with pytest.raises(RefreshError, match="Invalid JWT Signature"):
         forged.refresh(Request())
 
@@ -440,9 +441,10 @@ def test_pending_then_done(sim, g):
     while status == "pending" and time.monotonic() < deadline:
         status = g.dns.changes().get(**ZONE, changeId=made["id"]).execute()["status"]
     assert status == "done"
-    sim.pending = float("inf")
+    sim.pending = sim.lag = float("inf")
     made = g.change(numbered("n", 0, 1))
     assert g.dns.changes().get(**ZONE, changeId=made["id"]).execute()["status"] == "pending"
+    assert ("n0.example.com.", "A") in sim.rrsets("z") and ask(sim, "n0.example.com.")[0] == "NXDOMAIN"
 
 
 def test_throttled(sim, g):

@@ -1,6 +1,7 @@
 """Google's own clients, and a DNS client, at a simulated Cloud DNS (tests/sim/clouddns.py)."""
 
 import json
+from functools import cached_property
 
 import dns.edns
 import dns.message
@@ -22,19 +23,26 @@ class Google:
     def __init__(self, sim, path):
         self.sim, self.path = sim, sim.service_account(path)
         self.credentials = self.with_scopes("cloud-platform")
-        at = {"api_endpoint": f"{sim.url}/"}
-        self.dns = build("dns", "v1", credentials=self.credentials, client_options=at)
-        at = {"api_endpoint": f"{sim.url}/compute/v1/"}
-        self.compute = build("compute", "v1", credentials=self.credentials, client_options=at)
         self.session = AuthorizedSession(self.credentials)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exc):
-        self.dns.close()
-        self.compute.close()
         self.session.close()
+        for x in ("dns", "compute"):
+            if x in self.__dict__:
+                getattr(self, x).close()
+
+    @cached_property
+    def dns(self):
+        at = {"api_endpoint": f"{self.sim.url}/"}
+        return build("dns", "v1", credentials=self.credentials, client_options=at)
+
+    @cached_property
+    def compute(self):
+        at = {"api_endpoint": f"{self.sim.url}/compute/v1/"}
+        return build("compute", "v1", credentials=self.credentials, client_options=at)
 
     def with_scopes(self, *scopes):
         scopes = [AUTH + x for x in scopes]

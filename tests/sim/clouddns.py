@@ -6,6 +6,7 @@ Google's token endpoint and metadata server, and the name servers.
         sim.names.port      one server for all four name servers of a zone (UDP and TCP)
         sim.down            addresses whose health checks fail
         sim.pending         seconds that a change or an operation stays pending
+        sim.lag             seconds until the name servers have a change, be it pending or done
         sim.deny            permissions (dns.changes.create) that the caller lacks
         sim.per_minute      calls in a minute, then 429; None for any number
         sim.fault(...)      see sim.server; the replies EXHAUSTED, LIMITED and UNAVAILABLE are made for it
@@ -60,7 +61,7 @@ class CloudDns(Api):
     def __init__(self, zones, project="p", signed=(), cert=None):
         super().__init__(cert)
         self.project, self.down, self.deny, self.calls = project, set(), set(), []
-        self.pending, self.per_minute, self.violations = 0, None, []
+        self.pending, self.lag, self.per_minute, self.violations = 0, 0, None, []
         numbered = enumerate(zones.items(), 7000000000000000001)
         self.zones = {name: Zone(name, at, n, name in signed) for n, (name, at) in numbered}
         self.identity = Identity(self.url, project)
@@ -217,7 +218,7 @@ class CloudDns(Api):
         if operation and operation in zone.operations:
             text = f"The resource 'parameters.clientOperationId' named '{operation}' already exists"
             raise Refusal(409, ("alreadyExists", text))
-        change = zone.apply(body, self.project, self.health_checks, self.pending)
+        change = zone.apply(body, self.project, self.health_checks, self.pending, self.lag)
         zone.operations |= {operation} if operation else set()
         return change
 

@@ -9,61 +9,43 @@ for the others too."""
 import random
 
 import dns.name
-import dns.rdatatype
 import dns.rrset
 
 from sim import world
+from sim.clouddns_rules import REGIONS
 
 
 class Answers:
     """down() is the set of addresses whose checks fail."""
 
     def __init__(self, zones, down):
-        self.zones, self.down, self.regions = zones, down, world.regions("gcp")
+        self.zones, self.down = zones, down
         self.random = random.Random(0)
 
     def answer(self, qname, qtype, client):
         zone = self.zone_of(qname)
         if not zone:
             return "REFUSED", [], []
-        cut = self.delegation(zone, qname)
+        rrsets, origin = zone.served(), zone.origin
+        cut = delegation(rrsets, origin, qname)
         if cut:
-            return "NOERROR", [], [made(cut, "NS", zone.rrsets[cut, "NS"], self, client)]
-        name = self.match(zone, qname)
+            return "NOERROR", [], [self.made(cut, "NS", rrsets[cut, "NS"], client)]
+        name = match(rrsets, qname)
         if name is None:
-            return "NXDOMAIN", [], [soa(zone)]
-        answer = []
-        for kind in [qtype] if (name, qtype) in zone.rrsets else ["CNAME"]:
-            if (name, kind) in zone.rrsets:
-                answer.append(made(qname, kind, zone.rrsets[name, kind], self, client))
-        return "NOERROR", answer, [] if answer else [soa(zone)]
+            return "NXDOMAIN", [], [soa(rrsets, origin)]
+        kind = qtype if (name, qtype) in rrsets else "CNAME"
+        if (name, kind) not in rrsets:
+            return "NOERROR", [], [soa(rrsets, origin)]
+        return "NOERROR", [self.made(qname, kind, rrsets[name, kind], client)], []
 
     def zone_of(self, qname):
         within = [z for z in self.zones.values() if qname == z.origin or qname.endswith("." + z.origin)]
         return max(within, key=lambda z: len(z.origin), default=None)
 
-    def delegation(self, zone, qname):
-        """The name at or above this one, below the apex, that other servers have."""
-        while qname != zone.origin:
-            if (qname, "NS") in zone.rrsets:
-                return qname
-            qname = qname.partition(".")[2]
-        return None
-
-    def match(self, zone, qname):
-        """The name that answers: itself (an empty one between others too), or the wildcard of its closest
-        encloser (RFC 4592); None if there is none."""
-        names = {name for name, _ in zone.rrsets}
-
-        def exists(name):
-            return name in names or any(x.endswith("." + name) for x in names)
-
-        if exists(qname):
-            return qname
-        above = qname.partition(".")[2]
-        while not exists(above):
-            above = above.partition(".")[2]
-        return f"*.{above}" if f"*.{above}" in names else None
+    def made(self, qname, kind, value, client):
+        name = dns.name.from_text(qname)
+        texts = self.texts(value, client)
+        return dns.rrset.from_text_list(name, value["ttl"], "IN", kind, texts, relativize=False)
 
     def texts(self, value, client):
         """The rrdatas of an rrset for a client."""
@@ -82,9 +64,8 @@ class Answers:
         return self.geo(backup["backupGeoTargets"], client)
 
     def geo(self, body, client):
-        place = world.place_of(client)
-        at = place[1:3]
-        items = sorted(body["items"], key=lambda x: world.km(at, self.regions[x["location"]]))
+        _, *at = world.place_of(client)
+        items = sorted(body["items"], key=lambda x: world.km(at, REGIONS[x["location"]]))
         return self.first_healthy(items[:1] if body["enableFencing"] else items)
 
     def weighted(self, items):
@@ -106,16 +87,34 @@ class Answers:
         return items[0]["healthCheckedTargets"]["externalEndpoints"]
 
 
-def made(qname, kind, value, answers, client):
-    rrtype = dns.rdatatype.from_text({"ALIAS": "CNAME"}.get(kind, kind))
-    name = dns.name.from_text(qname)
-    texts = answers.texts(value, client)
-    return dns.rrset.from_text_list(name, value["ttl"], "IN", rrtype, texts, relativize=False)
+def delegation(rrsets, origin, qname):
+    """The name at or above this one, below the apex, that other servers have."""
+    while qname != origin:
+        if (qname, "NS") in rrsets:
+            return qname
+        qname = qname.partition(".")[2]
+    return None
 
 
-def soa(zone):
+def match(rrsets, qname):
+    """The name that answers: itself (an empty one between others too), or the wildcard of its closest
+    encloser (RFC 4592); None if there is none."""
+    names = {name for name, _ in rrsets}
+
+    def exists(name):
+        return name in names or any(x.endswith("." + name) for x in names)
+
+    if exists(qname):
+        return qname
+    above = qname.partition(".")[2]
+    while not exists(above):
+        above = above.partition(".")[2]
+    return f"*.{above}" if f"*.{above}" in names else None
+
+
+def soa(rrsets, origin):
     """For a negative answer: its TTL is the lesser of the SOA's and its minimum (RFC 2308)."""
-    value = zone.rrsets[zone.origin, "SOA"]
+    value = rrsets[origin, "SOA"]
     text = value["rrdatas"][0]
     ttl = min(value["ttl"], int(text.split()[-1]))
-    return dns.rrset.from_text(dns.name.from_text(zone.origin), ttl, "IN", "SOA", text)
+    return dns.rrset.from_text(dns.name.from_text(origin), ttl, "IN", "SOA", text)

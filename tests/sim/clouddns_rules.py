@@ -16,7 +16,7 @@ import dns.rdatatype
 
 from sim import world
 
-# Name in projects.get's quota: its value, and where that is from.
+# Names as in the quota that projects.get shows: the value, and where it is from.
 LIMITS = {
     "managedZones": (10000, "[page]"),
     "rrsetsPerManagedZone": (10000, "[page]"),
@@ -31,6 +31,7 @@ LIMITS = {
 # Asked of a health check that external endpoints use: compute's [disc], HealthCheck.sourceRegions.
 SOURCE_REGIONS, LEAST_INTERVAL = 3, 30
 
+REGIONS = world.regions("gcp")
 TYPES = (
     "A AAAA ALIAS CAA CNAME DNSKEY DS HTTPS IPSECKEY MX NAPTR NS PTR SOA SPF SRV SSHFP SVCB TLSA TXT"
 ).split()
@@ -176,7 +177,7 @@ class Rrset:
                 yield invalid(f"{at}.weight", item.get("weight", "<empty>"))
             if kind == "geo":
                 location = item.get("location", "<empty>")
-                if location not in world.regions("gcp") or location in seen:
+                if location not in REGIONS or location in seen:
                     yield invalid(f"{at}.location", location)
                 seen.add(location)
             yield from self.item_faults(at, item, targets)
@@ -216,11 +217,6 @@ class Rrset:
         check = found and found[1] == self.project and self.health_checks.get(found[2])
         if not check or len(check.get("sourceRegions", [])) != SOURCE_REGIONS:
             yield invalid(where, url)
-
-    def targets(self):
-        """(health check, address) of all that is checked."""
-        policy = self.value.get("routingPolicy") or {}
-        return {(policy.get("healthCheck"), x) for x in targets_of(policy)}
 
     def size(self):
         """Bytes of rrdata."""

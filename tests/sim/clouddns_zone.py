@@ -4,7 +4,7 @@ clouddns_rules."""
 import time
 from datetime import UTC, datetime
 
-from sim.clouddns_rules import Rrset, as_stored, limit, required
+from sim.clouddns_rules import Rrset, as_stored, limit, required, targets_of
 from sim.gcp_schema import Refusal
 
 NAME_SERVERS = [f"ns-cloud-a{i}.googledomains.test." for i in range(1, 5)]
@@ -33,6 +33,7 @@ class Zone:
         apex = {"name": self.origin, "ttl": 21600}
         first = [apex | {"type": "SOA", "rrdatas": [SOA]}, apex | {"type": "NS", "rrdatas": NAME_SERVERS}]
         self.rrsets = {(x["name"], x["type"]): as_stored(x) for x in first}
+        self.history = [(0, self.rrsets)]  # when the name servers have it, and what
         self.record({"additions": list(self.rrsets.values()), "deletions": []}, 0)
 
     def shown(self):
@@ -66,7 +67,13 @@ class Zone:
         shown, until = self.changes[number]
         return shown | {"status": "pending" if time.monotonic() < until else "done"}
 
-    def apply(self, body, project, health_checks, pending):
+    def served(self):
+        """The rrsets that the name servers have by now."""
+        while len(self.history) > 1 and self.history[1][0] <= time.monotonic():
+            del self.history[0]
+        return self.history[0][1]
+
+    def apply(self, body, project, health_checks, pending=0, lag=0):
         """All of a change or nothing of it."""
         lists = {verb: body.get(verb) or [] for verb in ("additions", "deletions")}
         if not any(lists.values()):
@@ -85,8 +92,9 @@ class Zone:
         after |= {x.key: as_stored(x.value) for x in additions}
         self.check_apex(additions, deletions, after)
         self.check_cnames(additions, after)
-        self.check_quota(after, project, health_checks)
+        self.check_quota(after)
         self.rrsets = after
+        self.history.append((time.monotonic() + lag, after))
         return self.record({k: [as_stored(x.value) for x in v] for k, v in parsed.items()}, pending)
 
     def stale(self, fault, deletions):
@@ -152,11 +160,12 @@ class Zone:
         if errors:
             refuse(errors)
 
-    def check_quota(self, after, project, health_checks):
+    def check_quota(self, after):
         if len(after) > limit("rrsetsPerManagedZone"):
             text = "The change would exceed quota for record sets per managed zone."
             refuse([("quotaExceeded", text)])
-        rrsets = [Rrset("additions", x, self, project, health_checks) for x in after.values()]
-        if len({t for x in rrsets for t in x.targets()}) > limit("internetHealthChecksPerManagedZone"):
+        policies = [x["routingPolicy"] for x in after.values() if "routingPolicy" in x]
+        checked = {(p.get("healthCheck"), address) for p in policies for address in targets_of(p)}
+        if len(checked) > limit("internetHealthChecksPerManagedZone"):
             text = "The change would exceed quota for internet health checks per managed zone."
             refuse([("quotaExceeded", text)])

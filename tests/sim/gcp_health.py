@@ -8,8 +8,7 @@ import re
 import time
 from datetime import UTC, datetime
 
-from sim import world
-from sim.clouddns_rules import LEAST_INTERVAL, SOURCE_REGIONS
+from sim.clouddns_rules import LEAST_INTERVAL, REGIONS, SOURCE_REGIONS
 from sim.gcp_schema import Refusal
 
 LINKS = "https://www.googleapis.com/compute/v1/"
@@ -78,7 +77,7 @@ def completed(body):
 
 def from_regions(check, field, block):
     regions = check["sourceRegions"]
-    known = set(regions) <= set(world.regions("gcp"))
+    known = set(regions) <= set(REGIONS)
     if len(set(regions)) != len(regions) or len(regions) != SOURCE_REGIONS or not known:
         raise bad("sourceRegions", ",".join(regions), f"Exactly {SOURCE_REGIONS} regions must be given")
     if check["checkIntervalSec"] < LEAST_INTERVAL:
