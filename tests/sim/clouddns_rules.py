@@ -32,11 +32,10 @@ LIMITS = {
 SOURCE_REGIONS, LEAST_INTERVAL = 3, 30
 
 REGIONS = world.regions("gcp")
-TYPES = (
-    "A AAAA ALIAS CAA CNAME DNSKEY DS HTTPS IPSECKEY MX NAPTR NS PTR SOA SPF SRV SSHFP SVCB TLSA TXT"
-).split()
+# cloud.google.com/dns/docs/records-overview, without ALIAS: it would have to look up another name.
+TYPES = "A AAAA CAA CNAME DNSKEY DS HTTPS IPSECKEY MX NAPTR NS PTR SOA SPF SRV SSHFP SVCB TLSA TXT".split()
 ROUTED = {"A", "AAAA", "CNAME", "MX", "SRV", "TXT"}  # cloud.google.com/dns/docs/configure-routing-policies
-ONE_RECORD = {"SOA", "CNAME", "ALIAS"}  # [err] invalidRecordCount
+ONE_RECORD = {"SOA", "CNAME"}  # [err] invalidRecordCount
 LABEL = re.compile(r"[A-Za-z0-9_/-]{1,63}")
 HEALTH_CHECK = re.compile(r"/compute/v1/projects/([^/]+)/global/healthChecks/([^/]+)")
 KINDS = {
@@ -71,7 +70,6 @@ def name_ok(name, origin):
 
 def rdata_of(kind, text):
     """dnspython's rdata; ValueError if it is none, or has a name that is not absolute."""
-    kind = {"ALIAS": "CNAME", "SPF": "TXT"}.get(kind, kind)
     try:
         rdata = dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(kind), text, relativize=False)
         rdata.to_wire()

@@ -82,8 +82,6 @@ class Zone:
         additions, deletions = parsed["additions"], parsed["deletions"]
         self.check_size(additions, deletions)
         faults = [f for x in additions + deletions for f in x.faults()]
-        # A deletion of what has gone stale, as a health check that is no more, is not the change's fault.
-        faults = [f for f in faults if not self.stale(f, deletions)]
         if faults:
             refuse(faults)
         self.check_deletions(deletions)
@@ -96,9 +94,6 @@ class Zone:
         self.rrsets = after
         self.history.append((time.monotonic() + lag, after))
         return self.record({k: [as_stored(x.value) for x in v] for k, v in parsed.items()}, pending)
-
-    def stale(self, fault, deletions):
-        return ".routingPolicy.healthCheck'" in fault[1] and any(x.where in fault[1] for x in deletions)
 
     def check_size(self, additions, deletions):
         """[ED] #1028 has these words, all that apply in one reply."""
