@@ -225,6 +225,7 @@ static void set_request(CURL *c, const struct kc_http *h, struct exchange *x,
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
+	curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, q->once ? 1L : 0L);
 	if (q->canceled) {
 		curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 		curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
@@ -309,7 +310,7 @@ int kc_http_do(struct kc_http *h, const struct kc_http_req *q, struct kc_http_re
 	char text[CURL_ERROR_SIZE] = "";
 	int64_t start = kc_now_ms();
 	CURL *c = take(h);
-	long status = 0;
+	long status = 0, sent = 0;
 	CURLcode rc;
 	int r = 0;
 
@@ -319,6 +320,9 @@ int kc_http_do(struct kc_http *h, const struct kc_http_req *q, struct kc_http_re
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, text);
 	rc = curl_easy_perform(c);
 	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &sent);
+	if (q->ret_sent)
+		*q->ret_sent = sent > 0;
 	kc_debug("http", "%s %s: %ld %s, %zu bytes, %lld ms",
 		 q->method ? q->method
 		 : q->body ? "POST"

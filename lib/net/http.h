@@ -52,6 +52,10 @@ struct kc_http_req {
 	size_t max;			/* ceiling of the reply's body; 0: 64 MB */
 	bool (*canceled)(void *cookie); /* optional */
 	void *cookie;
+	/* The peer gets this at most once: on a connection of its own, since what a kept one lost
+	 * is sent again. */
+	bool once;
+	bool *ret_sent; /* set, also on failure: the peer may have got it; or NULL */
 };
 
 struct kc_http_reply {

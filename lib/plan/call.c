@@ -9,12 +9,6 @@
 #include "lib/crypto/hash.h"
 #include "lib/plan/engine.h"
 
-struct kc_bucket {
-	pthread_mutex_t lock;
-	double tokens;
-	int64_t at;
-};
-
 static size_t lanes(const struct kc_engine *e)
 {
 	size_t n = 0;
@@ -24,11 +18,6 @@ static size_t lanes(const struct kc_engine *e)
 	return n;
 }
 
-static double burst_of(const struct kc_limits *l)
-{
-	return l && l->burst > 1 ? l->burst : 1;
-}
-
 void kc_caller_init(struct kc_caller *c, struct kc_engine *e)
 {
 	size_t n = lanes(e);
@@ -36,9 +25,9 @@ void kc_caller_init(struct kc_caller *c, struct kc_engine *e)
 	c->engine = e;
 	c->buckets = xcalloc(n, sizeof(*c->buckets));
 	for (size_t i = 0; i < n; i++) {
-		pthread_mutex_init(&c->buckets[i].lock, NULL);
-		c->buckets[i].tokens = burst_of(e->providers[i]->limits);
-		c->buckets[i].at = kc_now_ms();
+		const struct kc_limits *l = e->providers[i]->limits;
+
+		kc_bucket_init(&c->buckets[i], l ? l->rate : 0, l ? l->burst : 0);
 	}
 	atomic_init(&c->stop, false);
 	pthread_mutex_init(&c->event_lock, NULL);
@@ -47,7 +36,7 @@ void kc_caller_init(struct kc_caller *c, struct kc_engine *e)
 void kc_caller_done(struct kc_caller *c)
 {
 	for (size_t i = 0; i < lanes(c->engine); i++)
-		pthread_mutex_destroy(&c->buckets[i].lock);
+		kc_bucket_done(&c->buckets[i]);
 	free(c->buckets);
 	pthread_mutex_destroy(&c->event_lock);
 }
@@ -59,32 +48,15 @@ bool kc_caller_canceled(struct kc_caller *c)
 	return atomic_load(&c->stop) || (cancel && atomic_load(cancel));
 }
 
-/*
- * Take a token, into debt if need be, and sleep the debt off. That blocks this
- * thread on purpose: it holds one of the provider's own slots, no other's.
- */
+static bool stopped(void *cookie)
+{
+	return kc_caller_canceled(cookie);
+}
+
+/* Blocks this thread on purpose: it holds one of the provider's own slots, no other's. */
 static void take_token(struct kc_caller *c, size_t lane)
 {
-	const struct kc_limits *l = c->engine->providers[lane]->limits;
-	struct kc_bucket *b = &c->buckets[lane];
-	int64_t now, wait = 0;
-
-	if (!l || l->rate <= 0)
-		return;
-	pthread_mutex_lock(&b->lock);
-	now = kc_now_ms();
-	b->tokens += (double)(now - b->at) * l->rate / 1000;
-	b->at = now;
-	if (b->tokens > burst_of(l))
-		b->tokens = burst_of(l);
-	b->tokens -= 1;
-	if (b->tokens < 0)
-		wait = (int64_t)(-b->tokens * 1000 / l->rate) + 1;
-	pthread_mutex_unlock(&b->lock);
-	while (wait > 0 && !kc_caller_canceled(c)) {
-		kc_sleep_ms(wait < 200 ? wait : 200);
-		wait -= 200;
-	}
+	kc_bucket_take(&c->buckets[lane], stopped, c);
 }
 
 void kc_token(const char *owner, const char *id, int64_t generation, char out[33])

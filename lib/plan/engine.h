@@ -21,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/base/bucket.h"
 #include "lib/plan/plan.h"
 #include "lib/plan/resolve.h"
 #include "lib/plan/state.h"
@@ -114,7 +115,6 @@ int kc_node_resolve(struct kc_engine *e, struct kc_plan *p, struct kc_node *n, b
 void kc_node_diff(struct kc_plan *p, struct kc_node *n, const json_t *actual);
 
 /* call.c: kinds' functions with caps, buckets, tokens and defensive copies */
-struct kc_bucket;
 struct kc_caller {
 	struct kc_engine *engine;
 	struct kc_bucket *buckets; /* one a lane */

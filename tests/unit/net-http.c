@@ -23,7 +23,7 @@
 #include "lib/net/http.h"
 
 static int listen_fd, port;
-static atomic_int connections;
+static atomic_int connections, cuts;
 static pthread_t server;
 
 static int make_listener(int *ret_port)
@@ -62,8 +62,10 @@ static bool serve(int fd)
 	} while (!strstr(buf, "\r\n\r\n") || (strstr(buf, "/echo ") && !kc_endswith(buf, "END")));
 	if (strstr(buf, " /hang "))
 		return pause() == 0;
-	if (strstr(buf, " /cut "))
+	if (strstr(buf, " /cut ")) {
+		atomic_fetch_add(&cuts, 1);
 		return false;
+	}
 	if (strstr(buf, " /big "))
 		answer(fd, "200 OK", buf);
 	else if (strstr(buf, " /redirect "))
@@ -130,6 +132,38 @@ static int get(struct kc_http *h, const char *path, struct kc_http_req req,
 
 	req.url = url;
 	return kc_http_do(h, &req, ret, err);
+}
+
+/* A kept connection may be closed by the peer at any time, so libcurl repeats what it lost: not
+ * what must not be done twice. */
+static void test_once(void **state)
+{
+	_cleanup_http_ struct kc_http *h = http();
+	struct kc_http_reply a = { 0 };
+	bool sent = false;
+
+	assert_int_equal(get(h, "/", (struct kc_http_req){ 0 }, &a, NULL), 0);
+	kc_http_reply_done(&a);
+	atomic_store(&cuts, 0);
+	assert_int_equal(get(h, "/cut", (struct kc_http_req){ .ret_sent = &sent }, &a, NULL),
+			 KC_EAGAIN);
+	assert_int_equal(cuts, 2);
+	assert_true(sent);
+
+	assert_int_equal(get(h, "/", (struct kc_http_req){ 0 }, &a, NULL), 0);
+	kc_http_reply_done(&a);
+	atomic_store(&cuts, 0);
+	assert_int_equal(get(h, "/cut", (struct kc_http_req){ .once = true, .ret_sent = &sent }, &a,
+			     NULL),
+			 KC_EAGAIN);
+	assert_int_equal(cuts, 1);
+	assert_true(sent);
+	assert_int_equal(kc_http_do(h,
+				    &(struct kc_http_req){ .url = "http://127.0.0.1:1/",
+							   .ret_sent = &sent },
+				    &a, NULL),
+			 KC_EAGAIN);
+	assert_false(sent);
 }
 
 static void test_requests(void **state)
@@ -335,9 +369,9 @@ static void test_escape(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_requests), cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_threads),	 cmocka_unit_test(test_tls),
-		cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_requests), cmocka_unit_test(test_once),
+		cmocka_unit_test(test_failures), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_tls),	 cmocka_unit_test(test_escape),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
