@@ -98,6 +98,14 @@ bool kc_json_get_bool(const json_t *o, const char *key, bool fallback)
 	return json_is_boolean(v) ? json_is_true(v) : fallback;
 }
 
+void kc_json_wipe(json_t *o, const char *key)
+{
+	json_t *v = json_object_get(o, key);
+
+	if (json_is_string(v))
+		kc_wipe((char *)json_string_value(v), json_string_length(v));
+}
+
 json_t *kc_json_at(const json_t *o, const char *path)
 {
 	_cleanup_free_ char *copy = xstrdup(path);

@@ -31,6 +31,8 @@ int kc_json_obj(const json_t *o, const char *what, const char *key, const json_t
 const char *kc_json_get_str(const json_t *o, const char *key, const char *fallback);
 int64_t kc_json_get_int(const json_t *o, const char *key, int64_t fallback);
 bool kc_json_get_bool(const json_t *o, const char *key, bool fallback);
+/* Overwrite a string member, if it is there: for secrets. */
+void kc_json_wipe(json_t *o, const char *key);
 /* o["a"]["b"]["c"] for path "a.b.c"; NULL if a step is missing. Borrowed. */
 json_t *kc_json_at(const json_t *o, const char *path);
 /* A deep copy of the member, or the fallback if it is absent or null. Takes the fallback. */
