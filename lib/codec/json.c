@@ -139,6 +139,27 @@ json_t *kc_json_copy_or(const json_t *o, const char *key, json_t *fallback)
 	return json_deep_copy(v);
 }
 
+bool kc_json_within(const json_t *ours, const json_t *theirs)
+{
+	const char *key;
+	const json_t *v;
+	size_t i;
+
+	if (json_is_object(ours)) {
+		json_object_foreach((json_t *)ours, key, v)
+			if (!kc_json_within(v, json_object_get(theirs, key)))
+				return false;
+		return json_is_object(theirs);
+	}
+	if (json_is_array(ours)) {
+		json_array_foreach((json_t *)ours, i, v)
+			if (!kc_json_within(v, json_array_get(theirs, i)))
+				return false;
+		return json_is_array(theirs) && json_array_size(ours) == json_array_size(theirs);
+	}
+	return json_equal(ours, theirs);
+}
+
 bool kc_json_has_str(const json_t *array, const char *s)
 {
 	const json_t *v;

@@ -37,6 +37,9 @@ void kc_json_wipe(json_t *o, const char *key);
 json_t *kc_json_at(const json_t *o, const char *path);
 /* A deep copy of the member, or the fallback if it is absent or null. Takes the fallback. */
 json_t *kc_json_copy_or(const json_t *o, const char *key, json_t *fallback);
+/* Does theirs say all that ours says? Members that only theirs has do not count; lists are equal in
+ * length and order. For replies that repeat what was sent. */
+bool kc_json_within(const json_t *ours, const json_t *theirs);
 /* json_pack that aborts instead of returning NULL: for values the program itself makes. */
 json_t *kc_pack(const char *fmt, ...);
 /* The keys of an object, sorted bytewise: names borrowed, the array (freed by free()) owned. */

@@ -1,0 +1,16 @@
+/* What Google's replies mean: for gcp.c, apart from how they are got. */
+#ifndef KC_CLOUDS_GCP_REPLY_H
+#define KC_CLOUDS_GCP_REPLY_H
+
+#include "lib/base/err.h"
+#include "lib/net/api.h"
+
+/* KC_E* of a status that is no success. */
+int gcp_code_of(long status);
+/* err: message, status or reason, permission. who: for whom, in refusals. A 401 is "rebuild". */
+enum kc_api_verdict gcp_judge(const struct kc_http_reply *reply, const char *who,
+			      struct kc_err *err);
+/* An operation that is DONE: 0, or its errors. */
+int gcp_operation_result(const json_t *operation, struct kc_err *err);
+
+#endif
