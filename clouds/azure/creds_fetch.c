@@ -178,19 +178,28 @@ static int ask_imds(struct kc_azure_creds *c, char **ret_token, int64_t *ret_sec
 	return kc_oauth_token(c->imds, v, ret_token, ret_seconds, err);
 }
 
+/* "2026-11-23 15:41:12.000000", local time: all that an az before 2.54 tells. */
+static bool parse_local(const char *s, int64_t *ret)
+{
+	struct tm tm = { .tm_isdst = -1 };
+
+	if (!strptime(s, "%Y-%m-%d %H:%M:%S", &tm))
+		return false;
+	*ret = mktime(&tm);
+	return true;
+}
+
 static int parse_az(const char *text, char **ret_token, int64_t *ret_seconds, struct kc_err *err)
 {
 	json_auto_t *v = NULL;
 	int64_t until;
-	int r;
 
 	if (kc_json_parse(text, strlen(text), "az", &v, NULL) < 0 || !json_is_object(v))
 		return kc_fail(err, KC_EFAIL, "az account get-access-token: not a JSON object");
-	/* "expiresOn" is local time without a zone: only a newer az is understood. */
-	r = kc_json_int(v, "az account get-access-token (2.54 or newer is needed)", "expires_on",
-			&until, err);
-	if (r < 0)
-		return r;
+	until = kc_json_get_int(v, "expires_on", -1);
+	if (until < 0 && !parse_local(kc_json_get_str(v, "expiresOn", ""), &until))
+		return kc_fail(err, KC_EFAIL,
+			       "az account get-access-token: neither expires_on nor expiresOn");
 	*ret_seconds = until - kc_realtime_ms() / 1000;
 	return kc_oauth_take("az account get-access-token", v, "accessToken", ret_token, err);
 }
