@@ -120,7 +120,8 @@ static enum kc_api_verdict judge(void *cookie, const struct kc_http_reply *reply
 	return v;
 }
 
-static int send(struct calling *c, const char *what, struct kc_http_reply *ret, struct kc_err *err)
+static int exchange(struct calling *c, const char *what, struct kc_http_reply *ret,
+		    struct kc_err *err)
 {
 	bool get = streq(c->method, "GET"), conditional = c->if_match || c->if_none_match,
 	     whole = streq(c->method, "PUT") || streq(c->method, "DELETE");
@@ -237,7 +238,7 @@ static int poll_operation(struct kc_azure *a, const char *what, const struct kc_
 		_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
 		json_auto_t *v = NULL;
 
-		r = send(&c, what, &reply, err);
+		r = exchange(&c, what, &reply, err);
 		if (r == 0 && async)
 			r = parse(what, &reply, &v, err);
 		if (r == 0)
@@ -268,8 +269,8 @@ static int finish(struct calling *c, const char *what, struct kc_http_reply *rep
 		return r;
 	kc_http_reply_done(reply);
 	if (async && (streq(c->method, "PUT") || streq(c->method, "PATCH")))
-		return send(&(struct calling){ .a = c->a, .method = "GET", .url = c->url }, what,
-			    reply, err);
+		return exchange(&(struct calling){ .a = c->a, .method = "GET", .url = c->url },
+				what, reply, err);
 	if (async)
 		*reply = (struct kc_http_reply){ .status = 204, .body = xstrdup("") };
 	else {
@@ -293,7 +294,7 @@ int kc_azure_call(struct kc_azure *a, const struct kc_azure_req *req, json_t **r
 			     .body = text };
 	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
 	json_auto_t *v = NULL;
-	int r = send(&c, what, &reply, err);
+	int r = exchange(&c, what, &reply, err);
 
 	if (r == 0)
 		r = finish(&c, what, &reply, err);
@@ -318,7 +319,7 @@ static int page(struct kc_azure *a, const char *what, char **next, json_t *all, 
 	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
 	json_auto_t *v = NULL;
 	const json_t *values, *link;
-	int r = send(&c, what, &reply, err);
+	int r = exchange(&c, what, &reply, err);
 
 	if (r == 0)
 		r = parse(what, &reply, &v, err);

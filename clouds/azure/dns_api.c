@@ -166,12 +166,14 @@ int kc_azure_rrset_delete(struct kc_azure *a, const struct kc_azure_place *at, c
 	return r == KC_ENOTFOUND ? 0 : r;
 }
 
-static int traffic(struct kc_azure *a, const char *method, const char *path, const json_t *body,
-		   json_t **ret, struct kc_err *err)
+static int traffic(struct kc_azure *a, const char *method, const char *path, bool only_if_absent,
+		   const json_t *body, json_t **ret, struct kc_err *err)
 {
-	struct kc_azure_req req = {
-		.method = method, .path = path, .api_version = TRAFFIC_VERSION, .body = body
-	};
+	struct kc_azure_req req = { .method = method,
+				    .path = path,
+				    .api_version = TRAFFIC_VERSION,
+				    .if_none_match = only_if_absent ? "*" : NULL,
+				    .body = body };
 	const json_t *properties;
 	json_auto_t *v = NULL;
 	int r = kc_azure_call(a, &req, &v, NULL, err);
@@ -196,15 +198,15 @@ int kc_azure_profile_get(struct kc_azure *a, const struct kc_azure_place *at, co
 {
 	_cleanup_free_ char *path = profile_path(at, name, NULL, NULL);
 
-	return traffic(a, "GET", path, NULL, ret, err);
+	return traffic(a, "GET", path, false, NULL, ret, err);
 }
 
 int kc_azure_profile_put(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
-			 const json_t *body, json_t **ret, struct kc_err *err)
+			 bool only_if_absent, const json_t *body, json_t **ret, struct kc_err *err)
 {
 	_cleanup_free_ char *path = profile_path(at, name, NULL, NULL);
 
-	return traffic(a, "PUT", path, body, ret, err);
+	return traffic(a, "PUT", path, only_if_absent, body, ret, err);
 }
 
 int kc_azure_profile_delete(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
@@ -212,7 +214,7 @@ int kc_azure_profile_delete(struct kc_azure *a, const struct kc_azure_place *at,
 {
 	_cleanup_free_ char *path = profile_path(at, name, NULL, NULL);
 
-	return traffic(a, "DELETE", path, NULL, NULL, err);
+	return traffic(a, "DELETE", path, false, NULL, NULL, err);
 }
 
 int kc_azure_endpoint_put(struct kc_azure *a, const struct kc_azure_place *at, const char *profile,
@@ -221,7 +223,7 @@ int kc_azure_endpoint_put(struct kc_azure *a, const struct kc_azure_place *at, c
 {
 	_cleanup_free_ char *path = profile_path(at, profile, kind, name);
 
-	return traffic(a, "PUT", path, body, ret, err);
+	return traffic(a, "PUT", path, false, body, ret, err);
 }
 
 int kc_azure_endpoint_delete(struct kc_azure *a, const struct kc_azure_place *at,
@@ -230,5 +232,5 @@ int kc_azure_endpoint_delete(struct kc_azure *a, const struct kc_azure_place *at
 {
 	_cleanup_free_ char *path = profile_path(at, profile, kind, name);
 
-	return traffic(a, "DELETE", path, NULL, NULL, err);
+	return traffic(a, "DELETE", path, false, NULL, NULL, err);
 }

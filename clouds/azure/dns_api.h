@@ -34,11 +34,13 @@ int kc_azure_rrset_put(struct kc_azure *a, const struct kc_azure_place *at, cons
 int kc_azure_rrset_delete(struct kc_azure *a, const struct kc_azure_place *at, const char *zone,
 			  const char *type, const char *name, const char *etag, struct kc_err *err);
 
-/* Profiles and endpoints have no etag: the last writer wins. */
+/* Profiles and endpoints have no etag: the last writer wins. only_if_absent sends If-None-Match: *
+ * (KC_ECONFLICT: there is one; KC_EAGAIN: it may have happened, look); whether Traffic Manager
+ * heeds it is in no document, so look before, too. */
 int kc_azure_profile_get(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
 			 json_t **ret, struct kc_err *err);
 int kc_azure_profile_put(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
-			 const json_t *body, json_t **ret, struct kc_err *err);
+			 bool only_if_absent, const json_t *body, json_t **ret, struct kc_err *err);
 int kc_azure_profile_delete(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
 			    struct kc_err *err);
 /* kind: "ExternalEndpoints", "NestedEndpoints" or "AzureEndpoints". */
