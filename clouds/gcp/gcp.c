@@ -17,6 +17,7 @@ enum { OPERATION_MS = 300000, FIRST_POLL_MS = 200, LONGEST_POLL_MS = 5000 };
 
 static const struct api {
 	const char *name, *env, *root, *path;
+	const char *role;   /* that may do all we do; its refusals name no permission */
 	double rate, burst; /* requests a second, at once */
 	bool request_ids;
 } apis[KC_GCP_APIS] = {
@@ -26,6 +27,7 @@ static const struct api {
 			 .env = "CLOUDSDK_API_ENDPOINT_OVERRIDES_DNS",
 			 .root = "https://dns.googleapis.com",
 			 .path = "/dns/v1",
+			 .role = "roles/dns.admin",
 			 .rate = 5,
 			 .burst = 50 },
 	/* 1500 a minute for global reads, and as many for global changes: "Compute Engine rate
@@ -119,6 +121,7 @@ const char *kc_gcp_project(const struct kc_gcp *g)
 /* A call under way. */
 struct calling {
 	struct kc_gcp *g;
+	const struct api *api;
 	const char *method, *url;
 	char *body;   /* or NULL */
 	char *header; /* of the last attempt */
@@ -153,7 +156,7 @@ static enum kc_api_verdict judge(void *cookie, const struct kc_http_reply *reply
 				 struct kc_err *err)
 {
 	struct calling *c = cookie;
-	enum kc_api_verdict v = gcp_judge(reply, kc_gcp_creds_who(c->g->creds), err);
+	enum kc_api_verdict v = gcp_judge(reply, kc_gcp_creds_who(c->g->creds), c->api->role, err);
 
 	if (v == KC_API_REBUILD)
 		kc_gcp_creds_reject(c->g->creds, c->header);
@@ -197,7 +200,9 @@ int kc_gcp_call(struct kc_gcp *g, enum kc_gcp_api api, const char *method, const
 	_cleanup_free_ char *url = url_of(g, api, path, query, apis[api].request_ids && !get),
 			    *what = xasprintf("%s: %s %s", apis[api].name, method, path),
 			    *text = body ? kc_json_text(body) : NULL;
-	struct calling c = { .g = g, .method = method, .url = url, .body = text };
+	struct calling c = {
+		.g = g, .api = &apis[api], .method = method, .url = url, .body = text
+	};
 	struct kc_api_call call = { .what = what,
 				    .idempotent = apis[api].request_ids || !streq(method, "POST"),
 				    .bucket = &g->bucket[api],

@@ -59,21 +59,24 @@ static bool is_throttled(long status, const char *reason)
 }
 
 static void explain(const json_t *error, long status, const char *reason, const char *who,
-		    struct kc_err *err)
+		    const char *role, struct kc_err *err)
 {
-	const char *permission = permission_of(error);
+	const char *permission = permission_of(error), *missing = permission ? permission : role;
 
 	kc_fail(err, gcp_code_of(status), "HTTP %ld %.100s: %.500s", status, reason,
 		kc_json_get_str(error, "message", "no message"));
-	if (err->code == KC_EAUTH) {
+	if (status == 403) {
 		struct kc_err told = *err;
 
-		kc_fail(err, KC_EAUTH, "%s (as %s%s%s)", told.msg, who,
-			permission ? ", who lacks " : "", permission ? permission : "");
+		kc_fail(err, KC_EAUTH, "%s (as %s%s%s%s)", told.msg, who, missing ? "; " : "",
+			!missing     ? ""
+			: permission ? "it lacks "
+				     : "it may need ",
+			missing ? missing : "");
 	}
 }
 
-enum kc_api_verdict gcp_judge(const struct kc_http_reply *reply, const char *who,
+enum kc_api_verdict gcp_judge(const struct kc_http_reply *reply, const char *who, const char *role,
 			      struct kc_err *err)
 {
 	_cleanup_free_ char *begin = NULL;
@@ -87,7 +90,7 @@ enum kc_api_verdict gcp_judge(const struct kc_http_reply *reply, const char *who
 	error = json_object_get(body, "error");
 	reason = reason_of(error);
 	if (json_is_object(error)) {
-		explain(error, reply->status, reason, who, err);
+		explain(error, reply->status, reason, who, role, err);
 	} else {
 		begin = kc_api_excerpt(reply);
 		kc_fail(err, gcp_code_of(reply->status), "%s", begin);

@@ -296,7 +296,7 @@ def test_refusals_name_the_permission(gcp, google):
     with pytest.raises(Refused) as e:
         gcp("change", zone="z", additions=[A1])
     assert e.value.code == "refused"
-    assert "sa@p.test" in e.value.message and "lacks dns.changes.create" in e.value.message
+    assert "sa@p.test" in e.value.message and "it lacks dns.changes.create" in e.value.message
 
 
 @pytest.mark.parametrize(
@@ -445,3 +445,37 @@ def test_key_of_another_is_told(google, tmp_path):
         gcp("zone", zone="z")
     assert e.value.code == "refused" and "Invalid JWT Signature" in e.value.message
     assert str(key) in e.value.message
+
+
+def test_against_the_simulator(tmp_path):
+    """Every request and reply is checked against Google's discovery documents there."""
+    clouddns = pytest.importorskip("sim.clouddns")
+    check = {"name": "kc-a", "type": "TCP", "checkIntervalSec": 30, "timeoutSec": 5, "tcpHealthCheck": {"port": 443}}
+    regions = ["us-central1", "europe-west3", "asia-southeast1"]
+    with clouddns.CloudDns(zones={"z": "example.com"}) as sim:
+        key = tmp_path / "key.json"
+        sim.service_account(key)
+        env = ends(sim, GOOGLE_APPLICATION_CREDENTIALS=key)
+        with Lines("gcp-client", tmp_path, **env) as gcp:
+            assert gcp("zone", zone="z")["dnsName"] == "example.com."
+            assert gcp("quota")["rrsetAdditionsPerChange"] > 0
+            gcp("change", zone="z", additions=[A1])
+            sim.fault("POST .*changes", "lose")
+            done = gcp("change", zone="z", deletions=[A1], additions=[A2])
+            assert gcp("change_get", zone="z", id=done["id"])["status"] == "done"
+            assert [x["rrdatas"] for x in gcp("rrsets", zone="z", name=A1["name"], type="A")] == [["192.0.2.2"]]
+            for deletions in [A1], [{**A1, "name": "other.example.com."}]:
+                with pytest.raises(Refused) as e:
+                    gcp("change", zone="z", deletions=deletions)
+                assert e.value.code == "conflict"
+            sim.expire_tokens()
+            sim.pending = 0.5
+            gcp("insert", check={**check, "sourceRegions": regions})
+            gcp("update", check={**check, "sourceRegions": regions, "checkIntervalSec": 40})
+            assert [x["checkIntervalSec"] for x in gcp("checks", prefix="kc-")] == [40]
+            gcp("delete", name="kc-a")
+            assert gcp("checks", prefix="kc-") == []
+            sim.deny.add("dns.changes.create")
+            with pytest.raises(Refused) as e:
+                gcp("change", zone="z", deletions=[A2])
+            assert e.value.code == "refused" and "roles/dns.admin" in e.value.message
