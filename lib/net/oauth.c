@@ -90,16 +90,16 @@ char *kc_form(const char *name, ...)
 	va_list ap;
 
 	va_start(ap, name);
-	for (; name; name = va_arg(ap, const char *)) {
+	while (name) {
 		const char *value = va_arg(ap, const char *);
-		_cleanup_wiped_ char *escaped = NULL, *before = form;
+		_cleanup_wiped_ char *escaped = value ? kc_http_escape(value) : NULL,
+				     *before = NULL;
 
-		if (!value) {
-			before = NULL;
-			continue;
+		if (value) {
+			before = form;
+			form = xasprintf("%s%s%s=%s", before, *before ? "&" : "", name, escaped);
 		}
-		escaped = kc_http_escape(value);
-		form = xasprintf("%s%s%s=%s", form, *form ? "&" : "", name, escaped);
+		name = va_arg(ap, const char *);
 	}
 	va_end(ap);
 	return form;

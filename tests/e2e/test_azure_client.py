@@ -22,7 +22,7 @@ PROFILE = {
         "monitorConfig": {"protocol": "TCP", "port": 443},
     },
 }
-ENDPOINT = {"properties": {"target": "192.0.2.1", "endpointLocation": "westeurope", "endpointStatus": "Enabled"}}
+PLACE = {"target": "192.0.2.1", "endpointLocation": "westeurope", "endpointStatus": "Enabled"}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_identity_that_is_not_there(azure, tmp_path):
 )
 def test_entras_refusals_say_what_to_do(azure, tmp_path, change, words):
     env = application(azure, AZURE_CLIENT_SECRET=azure.client_secret)
-    with Lines("azure-client", tmp_path, **env, **{}) as client:
+    with Lines("azure-client", tmp_path, **env) as client:
         client("zone", zone=ZONE)
     with Lines("azure-client", tmp_path, **{**env, **change}) as client, pytest.raises(Refused) as e:
         client("zone", zone=ZONE)
@@ -325,7 +325,7 @@ def test_profiles_and_endpoints(client, azure):
     client("profile_put", name="kc-www", only_if_absent=True, body=PROFILE)
     assert azure.requests[-1].headers["if-none-match"] == "*"
     azure.fault("PUT", "lose")
-    client("endpoint_put", profile="kc-www", kind="ExternalEndpoints", name="fra", body=ENDPOINT)
+    client("endpoint_put", profile="kc-www", kind="ExternalEndpoints", name="fra", body={"properties": PLACE})
     found = client("profile_get", name="kc-www")["properties"]["endpoints"]
     assert [e["name"] for e in found] == ["fra"]
     client("endpoint_delete", profile="kc-www", kind="ExternalEndpoints", name="fra")

@@ -450,8 +450,9 @@ def test_key_of_another_is_told(google, tmp_path):
 def test_against_the_simulator(tmp_path):
     """Every request and reply is checked against Google's discovery documents there."""
     clouddns = pytest.importorskip("sim.clouddns")
-    check = {"name": "kc-a", "type": "TCP", "checkIntervalSec": 30, "timeoutSec": 5, "tcpHealthCheck": {"port": 443}}
     regions = ["us-central1", "europe-west3", "asia-southeast1"]
+    check = {"name": "kc-a", "type": "TCP", "checkIntervalSec": 30, "tcpHealthCheck": {"port": 443}}
+    check["sourceRegions"] = regions
     with clouddns.CloudDns(zones={"z": "example.com"}) as sim:
         key = tmp_path / "key.json"
         sim.service_account(key)
@@ -463,15 +464,16 @@ def test_against_the_simulator(tmp_path):
             sim.fault("POST .*changes", "lose")
             done = gcp("change", zone="z", deletions=[A1], additions=[A2])
             assert gcp("change_get", zone="z", id=done["id"])["status"] == "done"
-            assert [x["rrdatas"] for x in gcp("rrsets", zone="z", name=A1["name"], type="A")] == [["192.0.2.2"]]
+            found = gcp("rrsets", zone="z", name=A1["name"], type="A")
+            assert [x["rrdatas"] for x in found] == [["192.0.2.2"]]
             for deletions in [A1], [{**A1, "name": "other.example.com."}]:
                 with pytest.raises(Refused) as e:
                     gcp("change", zone="z", deletions=deletions)
                 assert e.value.code == "conflict"
             sim.expire_tokens()
             sim.pending = 0.5
-            gcp("insert", check={**check, "sourceRegions": regions})
-            gcp("update", check={**check, "sourceRegions": regions, "checkIntervalSec": 40})
+            gcp("insert", check=check)
+            gcp("update", check={**check, "checkIntervalSec": 40})
             assert [x["checkIntervalSec"] for x in gcp("checks", prefix="kc-")] == [40]
             gcp("delete", name="kc-a")
             assert gcp("checks", prefix="kc-") == []
