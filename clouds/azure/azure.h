@@ -7,12 +7,18 @@
  * Used from any number of threads. What comes back is Azure's JSON; results are owned. Paths begin
  * with "/subscriptions/"; their parts are escaped by the caller (kc_http_escape()).
  *
- * KC_ENOTFOUND 404 · KC_ECONFLICT 409, 412 · KC_EAUTH 401, 403, with the action that is not allowed
- * · KC_EINVAL 400 · KC_EAGAIN throttled or unreachable in all attempts, or the reply was lost to a
- * call that must not be made twice: POST, PATCH, and what has a condition ("it may have happened")
- *· KC_ETIMEOUT the operation did not end · KC_EFAIL a reply that cannot be understood. Sources:
- *Azure/azure-resource-manager-rpc (async, common API details); "Understand how Azure Resource
- *Manager throttles requests".
+ *	KC_ENOTFOUND	404
+ *	KC_ECONFLICT	409, 412
+ *	KC_EAUTH	401, 403, with the action that is not allowed
+ *	KC_EINVAL	400, or something is missing in a reply
+ *	KC_EFAIL	a reply that cannot be understood, an operation that failed
+ *	KC_EAGAIN	throttled or unreachable in all attempts, or the reply was lost to a call
+ *			that must not be made twice: POST, PATCH, and what has a condition ("it may
+ *			have happened")
+ *	KC_ETIMEOUT	an operation did not end
+ *
+ * Sources: Azure/azure-resource-manager-rpc (async, common API details); "Understand how Azure
+ * Resource Manager throttles requests".
  */
 #ifndef KC_CLOUDS_AZURE_AZURE_H
 #define KC_CLOUDS_AZURE_AZURE_H

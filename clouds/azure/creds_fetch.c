@@ -162,8 +162,12 @@ static int ask_imds(struct kc_azure_creds *c, char **ret_token, int64_t *ret_sec
 	json_auto_t *v = NULL;
 	int r = kc_oauth_ask(c->imds_http, &req, &reply, err);
 
-	if (r < 0)
-		return kc_fail(err, KC_ENOTFOUND, "no metadata service answers at %s", c->imds);
+	if (r < 0) {
+		struct kc_err why = *err;
+
+		return kc_fail(err, c->managed ? r : KC_ENOTFOUND,
+			       "no metadata service answers (%s)", why.msg);
+	}
 	if (kc_oauth_json(c->imds, &reply, &v, err) < 0)
 		return kc_fail(err, KC_ENOTFOUND, "what answers at %s is no metadata service",
 			       c->imds);
@@ -227,8 +231,11 @@ int azure_fetch_ambient(void *cookie, char **ret_token, int64_t *ret_seconds, st
 	struct kc_err imds, az;
 	int r = ask_imds(c, ret_token, ret_seconds, &imds);
 
-	if (r != KC_ENOTFOUND)
-		return r < 0 ? kc_fail(err, r, "%s", imds.msg) : 0;
+	c->managed |= r == 0;
+	if (r == 0)
+		return 0;
+	if (r != KC_ENOTFOUND || c->managed)
+		return kc_fail(err, r == KC_ENOTFOUND ? KC_EAUTH : r, "%s", imds.msg);
 	r = ask_az(c, ret_token, ret_seconds, &az);
 	if (r == 0)
 		return 0;

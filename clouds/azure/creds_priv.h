@@ -15,7 +15,8 @@ struct kc_azure_creds {
 	char *path;		/* of the certificate, or of the federated token */
 	char *token_url;	/* of Entra, for this tenant */
 	char *audience;
-	char *imds; /* URL */
+	char *imds;   /* URL */
+	bool managed; /* the metadata service gave a token: never az instead */
 	char *who;
 	struct kc_http *http, *imds_http;
 	struct kc_tokens *tokens;

@@ -2,13 +2,14 @@
 
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/net/http.h"
 
 #define DNS_VERSION	"2018-05-01"
 #define TRAFFIC_VERSION "2022-04-01"
-enum { PUT_TRIES = 3 };
+enum { TRIES = 3, TRY_MS = 60000 }; /* of what may have happened: no new try later than that */
 
 /* ".../providers/Microsoft.Network/KIND/NAME[/SUB[/CHILD]]" */
 static char *path_of(const struct kc_azure_place *at, const char *kind, const char *name,
@@ -140,9 +141,10 @@ int kc_azure_rrset_put(struct kc_azure *a, const struct kc_azure_place *at, cons
 				    .body = body };
 	json_auto_t *v = NULL;
 	bool lost = false;
+	int64_t end = kc_now_ms() + TRY_MS;
 	int r = KC_EAGAIN;
 
-	for (int i = 0; i < PUT_TRIES && r == KC_EAGAIN; i++)
+	for (int i = 0; i < TRIES && r == KC_EAGAIN && kc_now_ms() < end; i++)
 		r = put_once(a, &req, &lost, &v, err);
 	if (r == 0)
 		r = check_rrset(v, path, err);
@@ -159,9 +161,10 @@ int kc_azure_rrset_delete(struct kc_azure *a, const struct kc_azure_place *at, c
 	struct kc_azure_req req = {
 		.method = "DELETE", .path = path, .api_version = DNS_VERSION, .if_match = etag
 	};
+	int64_t end = kc_now_ms() + TRY_MS;
 	int r = KC_EAGAIN;
 
-	for (int i = 0; i < PUT_TRIES && r == KC_EAGAIN; i++)
+	for (int i = 0; i < TRIES && r == KC_EAGAIN && kc_now_ms() < end; i++)
 		r = kc_azure_call(a, &req, NULL, NULL, err);
 	return r == KC_ENOTFOUND ? 0 : r;
 }

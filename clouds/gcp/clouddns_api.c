@@ -6,8 +6,8 @@
 #include "lib/crypto/hash.h"
 #include "lib/net/http.h"
 
-enum { CHANGE_TRIES = 3 };
-#define LATEST "20" /* changes to look through for one of ours */
+enum { TRIES = 3, TRY_MS = 60000 }; /* of what may have happened: no new try later than that */
+#define LATEST "20"		    /* changes to look through for one of ours */
 
 static char *zone_path(const char *project, const char *zone, const char *rest)
 {
@@ -193,12 +193,13 @@ int kc_clouddns_change(struct kc_gcp *g, const char *project, const char *zone,
 	unsigned char random[16];
 	bool lost = false;
 	char id[33];
+	int64_t end = kc_now_ms() + TRY_MS;
 	int r = KC_EAGAIN;
 
 	kc_random(random, sizeof(random));
 	kc_hex(random, sizeof(random), id);
 	query = kc_pack("{s:s+}", "clientOperationId", "kc-", id);
-	for (int i = 0; i < CHANGE_TRIES && r == KC_EAGAIN; i++)
+	for (int i = 0; i < TRIES && r == KC_EAGAIN && kc_now_ms() < end; i++)
 		r = send_change(g, path, query, body, &lost, &v, err);
 	if (r == 0)
 		r = check_change(v, path, err);

@@ -6,12 +6,18 @@
  * Used from any number of threads. What comes back is Google's JSON; results are owned. Paths begin
  * with "projects/"; their parts are escaped by the caller (kc_http_escape()).
  *
- * KC_ENOTFOUND 404 · KC_ECONFLICT 409, 412 · KC_EAUTH 401, 403 · KC_EINVAL 400, 413 · KC_EAGAIN
- * throttled or unreachable in all attempts, or the reply was lost to a call that must not be made
- * twice ("it may have happened") · KC_EFAIL a reply that cannot be understood. GET, PUT, DELETE,
- *and whatever compute does (it gets a requestId) are made again after a lost reply; a DELETE that
- *had happened then says KC_ENOTFOUND. Sources: discovery documents dns/v1 and compute/v1; "Compute
- *Engine rate quotas"; AIP-193.
+ *	KC_ENOTFOUND	404
+ *	KC_ECONFLICT	409, 412
+ *	KC_EAUTH	401, 403
+ *	KC_EINVAL	400, 413, or something is missing in a reply
+ *	KC_EFAIL	a reply that cannot be understood, an operation that failed
+ *	KC_EAGAIN	throttled or unreachable in all attempts, or the reply was lost to a call
+ *			that must not be made twice ("it may have happened")
+ *	KC_ETIMEOUT	an operation did not end
+ *
+ * GET, PUT, DELETE, and whatever compute does (it gets a requestId) are made again after a lost
+ * reply; a DELETE of Cloud DNS that had happened then says KC_ENOTFOUND.
+ * Sources: discovery documents dns/v1 and compute/v1; "Compute Engine rate quotas"; AIP-193.
  */
 #ifndef KC_CLOUDS_GCP_GCP_H
 #define KC_CLOUDS_GCP_GCP_H

@@ -103,6 +103,13 @@ def test_managed_identity_then_az(azure, tmp_path):
     env = ends(azure, AZURE_POD_IDENTITY_AUTHORITY_HOST=azure.imds_url)
     with Lines("azure-client", tmp_path, **env) as client:
         client("zone", zone=ZONE)
+        azure.expire_tokens()
+        azure.imds.fault("metadata", lambda q: Reply(500, b"{}"), 9)
+        with pytest.raises(Refused) as e:
+            client("zone", zone=ZONE)
+        assert e.value.code == "again"  # and az is no way out
+        azure.imds.faults.clear()
+        client("zone", zone=ZONE)
     token = azure.entra.issue("https://management.azure.com")
     value = {"accessToken": token, "expires_on": int(time.time()) + 3600}
     az = tmp_path / "az"

@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).resolve().parents[2]
 
 
@@ -21,12 +23,14 @@ class Lines:
     opened: what it said first."""
 
     def __init__(self, name, home, **env):
-        build = os.environ.get("KC_BUILD", REPO / "build/debug")
+        program = Path(os.environ.get("KC_BUILD", REPO / "build/debug")) / "tests" / name
+        if not program.exists():
+            pytest.skip(f"{program} is not built")
         clean = {"PATH": os.environ["PATH"], "HOME": str(home), **{k: str(v) for k, v in env.items()}}
         clean |= {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
-            [f"{build}/tests/{name}"], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=clean
+            [program], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=clean
         )
         self.opened = self.reply()
 
