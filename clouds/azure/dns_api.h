@@ -5,9 +5,8 @@
  *
  *	record set: {"name", "type", "etag", "properties": {"TTL": 30, "ARecords": [...], ...}}
  *
- * A PUT or DELETE with a condition whose reply was lost is looked for before it is sent again, so
- * it happens once, and a success or a conflict is told once. Deleting what is not there is a
- * success.
+ * A PUT whose reply was lost is looked for before it is sent again, so it happens once, and a
+ * success or a conflict is told once. Deleting what is not there is a success.
  */
 #ifndef KC_CLOUDS_AZURE_DNS_API_H
 #define KC_CLOUDS_AZURE_DNS_API_H
