@@ -6,9 +6,8 @@ import time
 
 import pytest
 from lab.lines import Lines, Refused, refusal
+from sim import azuredns
 from sim.server import Reply
-
-azuredns = pytest.importorskip("sim.azuredns")
 
 ZONE = "example.com"
 A1 = {"properties": {"TTL": 30, "ARecords": [{"ipv4Address": "192.0.2.1"}]}}

@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from lab.lines import Lines, Refused, refusal
+from sim import clouddns
 from sim.server import Api, Reply
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -449,7 +450,6 @@ def test_key_of_another_is_told(google, tmp_path):
 
 def test_against_the_simulator(tmp_path):
     """Every request and reply is checked against Google's discovery documents there."""
-    clouddns = pytest.importorskip("sim.clouddns")
     regions = ["us-central1", "europe-west3", "asia-southeast1"]
     check = {"name": "kc-a", "type": "TCP", "checkIntervalSec": 30, "tcpHealthCheck": {"port": 443}}
     check["sourceRegions"] = regions
