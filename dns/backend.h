@@ -50,9 +50,12 @@ struct kc_dns_backend {
 	 */
 	int (*change)(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err);
+	/* Does the provider say that the last change has reached its servers? KC_EAGAIN: not yet.
+	 * NULL: it never says. */
+	int (*settled)(void *conn, struct kc_err *err);
 };
 
-extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns;
+extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns, kc_dns_route53;
 
 /* All of them, NULL-terminated. */
 extern const struct kc_dns_backend *const kc_dns_backends[];

@@ -24,13 +24,27 @@ void kc_claim_done(struct kc_claim *c)
 	memset(c, 0, sizeof(*c));
 }
 
-char *kc_claim_name(const char *name, const char *region)
+/* "*" is no wildcard below another label. Owned. */
+static char *below(const char *labels, const char *name)
 {
-	/* "*" is no wildcard below another label. */
 	bool wildcard = kc_startswith(name, "*.");
 
-	return xasprintf("_kc.%s%s%s%s", region ? region : "", region ? "." : "",
-			 wildcard ? "_wildcard." : "", wildcard ? name + 2 : name);
+	return xasprintf("%s%s%s", labels, wildcard ? "._wildcard." : ".",
+			 wildcard ? name + 2 : name);
+}
+
+char *kc_claim_name(const char *name, const char *region)
+{
+	_cleanup_free_ char *labels = xasprintf("_kc%s%s", region ? "." : "", region ? region : "");
+
+	return below(labels, name);
+}
+
+char *kc_group_name(const char *name, const char *group)
+{
+	_cleanup_free_ char *label = xasprintf("_kc-%s", group);
+
+	return below(label, name);
 }
 
 /* Sorted, each once, in the one form that an address has. NULL in *ret: one of them is none. */

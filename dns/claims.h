@@ -34,6 +34,9 @@ void kc_claim_done(struct kc_claim *c);
 /* "_kc.eu.www.example.com." for name "www.example.com.", whose wildcard label becomes a word.
  * region NULL: "_kc.www.example.com.", where the mark of the name's owner stands. Owned. */
 char *kc_claim_name(const char *name, const char *region);
+/* "_kc-eu-central-1.www.example.com.": where a provider keeps a part of what name leads to. Owned.
+ */
+char *kc_group_name(const char *name, const char *group);
 /* name: absolute. KC_EINVAL: the key, or an address, is none. Owned text. */
 int kc_claim_write(const struct kc_claim *c, const char *name, const char *key_pem, char **ret_text,
 		   struct kc_err *err);

@@ -76,8 +76,10 @@ static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
 	if (r < 0)
 		return r;
 	for (;;) {
-		r = kc_dns_look(servers, c->wanted, c->allowed,
-				kc_json_at(p->policy, "spec.verify.subnets"), err);
+		r = c->backend->settled ? c->backend->settled(c->conn, err) : 0;
+		if (r == 0)
+			r = kc_dns_look(servers, c->wanted, c->allowed,
+					kc_json_at(p->policy, "spec.verify.subnets"), err);
 		if (r < 0 && !still_ours(c))
 			return kc_fail(err, KC_ECONFLICT,
 				       "it was written, and somebody else changed it right after; "
