@@ -93,14 +93,21 @@ void kc_sha256_json(const json_t *value, char out[KC_SHA256_HEX])
 	kc_sha256(text, strlen(text), out);
 }
 
+void kc_hmac_sha256_raw(const void *key, size_t key_len, const void *data, size_t len,
+			unsigned char out[32])
+{
+	unsigned int n = 32;
+
+	if (!HMAC(EVP_sha256(), key, (int)key_len, data, len, out, &n))
+		abort();
+}
+
 void kc_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
 		    char out[KC_SHA256_HEX])
 {
 	unsigned char md[32];
-	unsigned int n = sizeof(md);
 
-	if (!HMAC(EVP_sha256(), key, (int)key_len, data, len, md, &n))
-		abort();
+	kc_hmac_sha256_raw(key, key_len, data, len, md);
 	kc_hex(md, sizeof(md), out);
 }
 

@@ -27,6 +27,9 @@ void kc_sha256_finish(struct kc_sha256_stream *s, char out[KC_SHA256_HEX]);
 
 void kc_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
 		    char out[KC_SHA256_HEX]);
+/* The 32 bytes themselves, for keys that are derived in steps. */
+void kc_hmac_sha256_raw(const void *key, size_t key_len, const void *data, size_t len,
+			unsigned char out[32]);
 void kc_random(void *out, size_t len); /* from the kernel; aborts if it cannot */
 bool kc_is_sha256(const char *s);      /* 64 lower-case hex digits */
 
