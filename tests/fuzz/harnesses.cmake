@@ -9,3 +9,4 @@ kc_fuzz(kube SOURCES ${KC_TEST_DIR}/kube.c DEPS objects net-kube codec-json base
 kc_fuzz(nodespec SOURCES ${KC_TEST_DIR}/nodespec.c DEPS node node-kinds plan codec-json base)
 kc_fuzz(record SOURCES ${KC_TEST_DIR}/record.c DEPS plan store codec-json base)
 kc_fuzz(yaml_spec SOURCES ${KC_TEST_DIR}/yaml_spec.c DEPS bootstrap-schema spec codec-yaml base)
+kc_fuzz(xml SOURCES ${KC_TEST_DIR}/xml.c DEPS codec-xml codec-json base)
