@@ -15,6 +15,7 @@ enum { POOL = 32, MAX_HEADERS = 200, MAX_HEADER = 16384 };
 struct kc_http {
 	char *ca_pem, *cert_pem, *key_pem, *user_agent;
 	long connect_timeout_ms;
+	bool direct;
 	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
 	void *dial_cookie;
 	pthread_mutex_t lock;
@@ -59,6 +60,7 @@ int kc_http_new(const struct kc_http_conf *conf, struct kc_http **ret, struct kc
 	h->key_pem = dup_or_null(conf->key_pem);
 	h->user_agent = xstrdup(conf->user_agent ? conf->user_agent : "kubecdn/" KC_VERSION);
 	h->connect_timeout_ms = conf->connect_timeout_ms ? conf->connect_timeout_ms : 10000;
+	h->direct = conf->direct;
 	h->dial = conf->dial;
 	h->dial_cookie = conf->dial_cookie;
 	pthread_mutex_init(&h->lock, NULL);
@@ -180,11 +182,12 @@ static curl_socket_t on_socket(void *cookie, curlsocktype purpose, struct curl_s
 
 static void set_dial(CURL *c, struct exchange *x)
 {
+	if (x->http->direct || x->http->dial)
+		curl_easy_setopt(c, CURLOPT_PROXY, ""); /* not even from the environment */
 	if (!x->http->dial)
 		return;
 	curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, x);
-	curl_easy_setopt(c, CURLOPT_PROXY, ""); /* not even from the environment */
 }
 
 static void set_blob(CURL *c, CURLoption option, const char *pem)

@@ -29,6 +29,7 @@ struct kc_http_conf {
 	const char *cert_pem, *key_pem; /* client certificate, or NULL */
 	long connect_timeout_ms;	/* 0: 10 s */
 	const char *user_agent;		/* NULL: kubecdn/VERSION */
+	bool direct;			/* past the proxy that the environment may name */
 	/* Every connection is made with this socket (owned), to there, whatever the URL's host is;
 	 * names in certificates are still compared with the URL. Or NULL. */
 	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
