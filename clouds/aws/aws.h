@@ -11,7 +11,7 @@
  * AWS's code and text, or the first bytes of what is no reply of AWS's:
  * KC_EAUTH, KC_ENOTFOUND (NoSuch…), KC_ECONFLICT (InvalidChangeBatch, …Mismatch,
  * …AlreadyExists, …InUse), KC_EINVAL (refused as wrong), KC_EAGAIN (after all
- * attempts, or "it may have happened"), KC_EFAIL (malformed replies).
+ * attempts, or "it may have happened"), KC_EFAIL (replies that are malformed).
  */
 #ifndef KC_CLOUDS_AWS_AWS_H
 #define KC_CLOUDS_AWS_AWS_H

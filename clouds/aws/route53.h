@@ -11,7 +11,7 @@
  * Health check configurations keep Route 53's own names (HealthCheckConfig).
  *
  * Errors are kc_aws_do()'s; struct kc_aws_error tells codes apart and may be NULL. Malformed
- * replies are KC_EFAIL, never absence.
+ * replies are KC_EFAIL or KC_EINVAL, never absence.
  */
 #ifndef KC_CLOUDS_AWS_ROUTE53_H
 #define KC_CLOUDS_AWS_ROUTE53_H

@@ -99,8 +99,8 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def send(self, reply):
-        self.send_response(reply.status)
-        for k, v in reply.headers.items():
+        self.send_response_only(reply.status)
+        for k, v in ({"Date": self.date_time_string()} | reply.headers).items():
             self.send_header(k, v)
         self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
