@@ -164,7 +164,7 @@ int kc_aws_from_container(struct kc_aws_keys *ret, struct kc_err *err)
 		r = open_http(&h, err);
 	if (r == 0)
 		r = ask(h, what, (struct question){ "GET", url, header, 0 }, 3, &text, err);
-	return r < 0 ? r : read_keys(text, what, ret, err);
+	return r ? r : read_keys(text, what, ret, err);
 }
 
 int kc_aws_from_instance(struct kc_aws_keys *ret, struct kc_err *err)
@@ -208,5 +208,5 @@ int kc_aws_from_instance(struct kc_aws_keys *ret, struct kc_err *err)
 		return kc_fail(err, KC_EFAIL, "%s: \"%.60s\" is no name of a role", what, role);
 	role_url = xasprintf("%s%s", url, role);
 	r = ask(h, what, (struct question){ "GET", role_url, header, 0 }, 3, &text, err);
-	return r < 0 ? r : read_keys(text, what, ret, err);
+	return r ? r : read_keys(text, what, ret, err);
 }

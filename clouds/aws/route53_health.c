@@ -146,7 +146,7 @@ int kc_route53_health_list(struct kc_aws *a, json_t **ret, struct kc_err *err)
 	_cleanup_api_pages_ struct kc_api_pages pages = { 0 };
 	_cleanup_free_ char *query = xstrdup("maxitems=100");
 	json_auto_t *all = json_array();
-	const char *marker;
+	const char *marker = NULL;
 	int r;
 
 	do {
