@@ -1,5 +1,6 @@
 """REST/XML of a simulated AWS API, both ways by botocore's model of the service: requests that the model
-does not know are refused with an XML Schema's words, as the real one does, and replies hold what the model says."""
+does not know are refused with an XML Schema's words, as the real one does, and replies hold what the model
+says."""
 
 import re
 import xml.etree.ElementTree as ET

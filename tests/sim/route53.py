@@ -22,7 +22,7 @@ from .names import Names
 from .route53_batch import Batch
 from .route53_health import HealthChecks, now_text
 from .route53_limits import ACCOUNT_BUCKET, ACTION_BUCKET, ACTION_BUCKETS, limit
-from .route53_policy import Answers, Health
+from .route53_policy import Answers, Health, dice
 from .route53_records import BadName, canonical, name_order, order, within
 from .server import Api, Reply
 from .world import SUBNETS
@@ -110,7 +110,7 @@ class Route53(HealthChecks, Api):
         self.health_checks, self.deleted_references, self.tags = {}, set(), {}
         self.down, self.deny, self.buckets = set(), set(), Buckets()
         self.pending = self.skew = self.change_takes = 0
-        self.throttle, self.now, self.choose = throttle, time.time, None
+        self.throttle, self.now, self.choose = throttle, time.time, dice
         self.strict_order = self.guard_aliases = False
         self.batch_error_form = "ErrorResponse"
         self.names = Names(self.answer)
@@ -329,9 +329,10 @@ class Route53(HealthChecks, Api):
     def answers_of(self, zone):
         records = zone.at(self.now())
         if zone.answers is None or zone.answers[0] is not records:
-            health = Health(self.health_checks, self.down)
-            zone.answers = (records, Answers(zone.id, zone.name, records, health, self.choose))
-        return zone.answers[1]
+            zone.answers = (records, Answers(zone.id, zone.name, records))
+        answers = zone.answers[1]
+        answers.health, answers.choose = Health(self.health_checks, self.down), self.choose
+        return answers
 
     def answer(self, qname, qtype, client):
         """For Names: of the zone with the longest name above qname."""

@@ -225,11 +225,13 @@ class Batch:
             self.refuse(f"{kind_text} is not permitted at apex in zone {self.zone}")
         elif kind == "CNAME" and len(types) > 1:
             self.refuse(
-                f"{kind_text} is not permitted as it conflicts with other records with the same DNS name in zone {self.zone}"
+                f"{kind_text} is not permitted as it conflicts with other records "
+                f"with the same DNS name in zone {self.zone}"
             )
         elif kind != "CNAME" and "CNAME" in types:
             self.refuse(
-                f"{kind_text} is not permitted because a conflicting RRSet of type CNAME with the same DNS name already exists in zone {self.zone}"
+                f"{kind_text} is not permitted because a conflicting RRSet of type CNAME "
+                f"with the same DNS name already exists in zone {self.zone}"
             )
 
     def check_weighted_ttl(self, record):

@@ -98,7 +98,7 @@ class HealthChecks:
             raise Refused("HealthCheckAlreadyExists", text, 409)
         if not found:
             if len(self.health_checks) >= limit["health_checks"]:
-                text = f"The number of health checks is limited to {limit['health_checks']} for this account."
+                text = f"This account has its {limit['health_checks']} health checks."
                 raise Refused("TooManyHealthChecks", text)
             check_id = str(uuid.uuid4())
             found = {
@@ -114,10 +114,7 @@ class HealthChecks:
     def update_health_check(self, params):
         check = self.health_check(params["HealthCheckId"])
         if params.get("HealthCheckVersion", check["HealthCheckVersion"]) != check["HealthCheckVersion"]:
-            text = (
-                "The value of HealthCheckVersion in the request doesn't match the value of HealthCheckVersion "
-                "in the health check."
-            )
+            text = "The HealthCheckVersion in the request doesn't match the one of the health check."
             raise Refused("HealthCheckVersionMismatch", text, 409)
         config = dict(check["HealthCheckConfig"])
         for element in params.get("ResetElements", []):

@@ -41,12 +41,17 @@ class Health:
         return healthy != config.get("Inverted", False)
 
 
-class Answers:
-    """Of one zone. records: those that its servers have; choose(list of weights) gives an index."""
+def dice(weights):
+    """An index, by weight."""
+    return random.choices(range(len(weights)), weights)[0]
 
-    def __init__(self, zone_id, zone, records, health, choose=None):
-        self.zone_id, self.zone, self.health = zone_id, zone, health
-        self.choose = choose or (lambda weights: random.choices(range(len(weights)), weights)[0])
+
+class Answers:
+    """Of one zone, from the records that its servers have. `health` is a Health; `choose` as dice()."""
+
+    def __init__(self, zone_id, zone, records):
+        self.zone_id, self.zone = zone_id, zone
+        self.health, self.choose = Health({}, set()), dice
         self.groups, self.names = {}, set()
         for record in records.values():
             self.groups.setdefault((record["Name"], record["Type"]), []).append(record)
