@@ -156,7 +156,8 @@ int kc_ir_health(const json_t *ir, const struct kc_dns_traits *traits, json_t **
 		*ret = NULL;
 		return 0;
 	}
-	/* Of what is quick enough the least load, and then the most patience. */
+	/* Of what is quick enough the most patience, for one lost packet is no death; then the
+	 * least load. */
 	for (const int *i = traits->intervals; *i; i++)
 		for (int n = traits->min_failures;
 		     n <= traits->max_failures && n <= DEFAULT_FAILURES; n++) {
@@ -165,7 +166,7 @@ int kc_ir_health(const json_t *ir, const struct kc_dns_traits *traits, json_t **
 			if (!best || takes < best)
 				best = takes;
 			if ((!within || takes <= within) &&
-			    (*i > interval || (*i == interval && n > failures))) {
+			    (n > failures || (n == failures && *i > interval))) {
 				interval = *i;
 				failures = n;
 			}

@@ -120,6 +120,14 @@ static int truncated(const json_t *reply, const char *what, bool *ret, struct kc
 	return 0;
 }
 
+/* The name itself, or one below it: in the zone's order they stand together. */
+static bool is_within(const char *at, const char *name)
+{
+	size_t n = strlen(at), m = strlen(name);
+
+	return n >= m && streq(at + n - m, name) && (n == m || at[n - m - 1] == '.');
+}
+
 /* Appends a page's rrsets; *ret_more: go on at what reply says. */
 static int take_rrsets(const json_t *reply, const char *name, json_t *all, bool *ret_more,
 		       struct kc_err *err)
@@ -138,7 +146,7 @@ static int take_rrsets(const json_t *reply, const char *name, json_t *all, bool 
 		r = kc_route53_rrset_read(v, &set, err);
 		if (r < 0)
 			return kc_wrap(err, "ListResourceRecordSets");
-		if (name && !streq(kc_json_get_str(set, "name", ""), name)) {
+		if (name && !is_within(kc_json_get_str(set, "name", ""), name)) {
 			json_decref(set);
 			*ret_more = false;
 			return 0;

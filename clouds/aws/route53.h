@@ -4,11 +4,12 @@
  *	kc_aws_open("route53") -> kc_route53_*() -> JSON in our words
  *
  * An rrset is {"name": "*.example.com.", "type", "ttl"?, "data"?: [sorted], "set"?, "region"?,
- * "weight"?, "failover"?: "PRIMARY"|"SECONDARY", "multi"?: true, "alias"?: {"zone", "name",
- * "evaluate"}, "health"?: ID}: names absolute and in lower case, "*" as itself. One that is routed
- * in a way we never write (geolocation, CIDR, traffic policy, …) has "other": its elements; it can
- * be seen but not changed. Zone and change ids are without "/hostedzone/" and "/change/".
- * Health check configurations keep Route 53's own names (HealthCheckConfig).
+ * "weight"?, "failover"?: "PRIMARY"|"SECONDARY", "multi"?: true, "continent"?, "country"?,
+ * "alias"?: {"zone", "name", "evaluate"}, "health"?: ID}: names absolute and in lower case, "*" as
+ *itself. One that is routed in a way we never write (a country's part, CIDR, traffic policy, …) has
+ *"other": its elements; it can be seen but not changed. Zone and change ids are without
+ *"/hostedzone/" and "/change/". Health check configurations keep Route 53's own names
+ *(HealthCheckConfig).
  *
  * Errors are kc_aws_do()'s; struct kc_aws_error tells codes apart and may be NULL. Malformed
  * replies are KC_EFAIL or KC_EINVAL, never absence.
@@ -22,7 +23,8 @@
 
 #include "clouds/aws/aws.h"
 
-/* All rrsets of a zone; with name, those of that name only. An array, in the zone's order. */
+/* All rrsets of a zone; with name, those of it and of all below it. An array, in the zone's order.
+ */
 int kc_route53_rrsets(struct kc_aws *a, const char *zone, const char *name, json_t **ret,
 		      struct kc_err *err);
 

@@ -8,7 +8,9 @@
 
 /* Ways of routing that are only shown. */
 static const char *const others[] = {
-	"GeoLocation", "TrafficPolicyInstanceId", "CidrRoutingConfig", "GeoProximityLocation",
+	"TrafficPolicyInstanceId",
+	"CidrRoutingConfig",
+	"GeoProximityLocation",
 	"AZAffinity",
 };
 
@@ -91,6 +93,37 @@ static int read_alias(const json_t *theirs, json_t *ours, const char *what, stru
 	return 0;
 }
 
+/* A location that is a continent or a country, "*" for all others; NULL if it is more than that. */
+static const char *location_key(const json_t *location)
+{
+	if (json_object_size(location) != 1)
+		return NULL;
+	if (json_object_get(location, "ContinentCode"))
+		return "ContinentCode";
+	return json_object_get(location, "CountryCode") ? "CountryCode" : NULL;
+}
+
+static void read_location(const json_t *theirs, json_t *ours, json_t *other)
+{
+	json_t *location = json_object_get(theirs, "GeoLocation");
+	const char *key = location ? location_key(location) : NULL;
+
+	if (key)
+		copy(location, key, ours, streq(key, "CountryCode") ? "country" : "continent");
+	else if (location)
+		json_object_set(other, "GeoLocation", location);
+}
+
+static void write_location(const json_t *ours, json_t *theirs)
+{
+	json_auto_t *location = json_object();
+
+	copy(ours, "continent", location, "ContinentCode");
+	copy(ours, "country", location, "CountryCode");
+	if (json_object_size(location))
+		json_object_set(theirs, "GeoLocation", location);
+}
+
 int kc_route53_rrset_read(const json_t *theirs, json_t **ret, struct kc_err *err)
 {
 	json_auto_t *ours = json_object(), *other = json_object();
@@ -112,6 +145,7 @@ int kc_route53_rrset_read(const json_t *theirs, json_t **ret, struct kc_err *err
 	copy(theirs, "Failover", ours, "failover");
 	copy(theirs, "MultiValueAnswer", ours, "multi");
 	copy(theirs, "HealthCheckId", ours, "health");
+	read_location(theirs, ours, other);
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		copy(theirs, others[i], other, others[i]);
 	if (json_object_size(other))
@@ -149,6 +183,7 @@ int kc_route53_rrset_write(const json_t *ours, json_t **ret, struct kc_err *err)
 	copy(ours, "set", o, "SetIdentifier");
 	copy(ours, "weight", o, "Weight");
 	copy(ours, "region", o, "Region");
+	write_location(ours, o);
 	copy(ours, "failover", o, "Failover");
 	copy(ours, "multi", o, "MultiValueAnswer");
 	if (data) {
