@@ -269,6 +269,9 @@ static char *error_text(const struct kc_http_reply *reply, char code[64])
 	json_array_foreach(json_object_get(e, "Messages"), i, m)
 		kc_buf_printf(&b, "%s%.300s", i ? "; " : "",
 			      json_is_string(m) ? json_string_value(m) : "?");
+	for (char *p = b.data; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			*p = ' '; /* one line, that steers no terminal */
 	return kc_buf_steal(&b);
 }
 

@@ -16,6 +16,13 @@
 /* Looked up again when so little is left; profiles that lead to one another, at most. */
 enum { REFRESH_MS = 5 * 60 * 1000, MAX_CHAIN = 8 };
 
+/* A look-up among the profiles: those whose roles are being assumed. */
+struct lookup {
+	const json_t *config;
+	const char *chain[MAX_CHAIN];
+	int n;
+};
+
 struct kc_aws_creds {
 	pthread_mutex_t lock;
 	char *profile; /* asked for by name; or NULL */
@@ -117,8 +124,15 @@ static int from_keys(const json_t *p, bool credentials, struct kc_aws_keys *ret,
 	return 0;
 }
 
-static int from_profile(const json_t *config, const char *name, int depth, struct kc_aws_keys *ret,
+static int from_role(struct lookup *l, const char *name, struct kc_aws_keys *ret,
+		     struct kc_err *err);
+static int from_profile(const json_t *p, const char *name, bool env, struct kc_aws_keys *ret,
 			struct kc_err *err);
+
+static bool has_role(const json_t *p)
+{
+	return kc_aws_value(p, "role_arn") && !kc_aws_value(p, "web_identity_token_file");
+}
 
 static int from_named_source(const json_t *p, const char *source, struct kc_aws_keys *ret,
 			     struct kc_err *err)
@@ -142,42 +156,59 @@ static int from_named_source(const json_t *p, const char *source, struct kc_aws_
 	return r < 0 ? kc_wrap(err, "%s", at) : 0;
 }
 
+/* May it be the next of the chain? A profile may name itself, as the one that has keys, too. */
+static int check_source(struct lookup *l, const char *name, const char *source, struct kc_err *err)
+{
+	const json_t *p = kc_aws_profile(l->config, source);
+	const char *at = kc_aws_at(kc_aws_profile(l->config, name), "source_profile");
+	bool keys = kc_aws_value(p, "aws_access_key_id") != NULL;
+
+	if (!p)
+		return kc_fail(err, KC_EINVAL, "%s: there is no profile \"%s\"", at, source);
+	for (int i = 0; i < l->n; i++)
+		if (streq(l->chain[i], source) && !(streq(source, name) && keys))
+			return kc_fail(err, KC_EINVAL, "%s: profiles name each other in a circle",
+				       at);
+	if (l->n == MAX_CHAIN)
+		return kc_fail(err, KC_EINVAL, "%s: more than %d profiles in a row", at, MAX_CHAIN);
+	return 0;
+}
+
 /* What the role is assumed with. */
-static int source_keys(const json_t *config, const char *name, int depth, struct kc_aws_keys *ret,
+static int source_keys(struct lookup *l, const char *name, struct kc_aws_keys *ret,
 		       struct kc_err *err)
 {
-	const json_t *p = kc_aws_profile(config, name);
-	const char *source = kc_aws_value(p, "source_profile"), *at = kc_aws_at(p, "role_arn");
+	const json_t *p = kc_aws_profile(l->config, name);
+	const char *source = kc_aws_value(p, "source_profile");
 	const char *named = kc_aws_value(p, "credential_source");
 	int r;
 
 	if (!source == !named)
 		return kc_fail(err, KC_EINVAL,
-			       "%s: role_arn needs either source_profile or credential_source", at);
+			       "%s: role_arn needs either source_profile or credential_source",
+			       kc_aws_at(p, "role_arn"));
 	if (named)
 		return from_named_source(p, named, ret, err);
-	at = kc_aws_at(p, "source_profile");
-	if (!kc_aws_profile(config, source))
-		return kc_fail(err, KC_EINVAL, "%s: there is no profile \"%s\"", at, source);
-	/* A profile may name itself: it has the keys, too. So may one whose role is then unused. */
-	p = kc_aws_profile(config, source);
-	r = from_keys(p, true, ret, err);
+	l->chain[l->n++] = name;
+	r = check_source(l, name, source, err);
+	if (r < 0)
+		return r;
+	p = kc_aws_profile(l->config, source);
+	if (has_role(p) && !kc_aws_value(p, "aws_access_key_id"))
+		return from_role(l, source, ret, err);
+	r = from_profile(p, source, false, ret, err);
 	if (r == 1)
-		r = from_keys(p, false, ret, err);
-	if (r == 1 && (depth == MAX_CHAIN || streq(source, name)))
-		return kc_fail(err, KC_EINVAL, "%s: profiles name each other in a circle", at);
-	if (r == 1)
-		r = from_profile(config, source, depth + 1, ret, err);
-	if (r == 1)
-		return kc_fail(err, KC_EINVAL, "%s: profile \"%s\" has no credentials", at, source);
+		return kc_fail(err, KC_EINVAL, "%s: profile \"%s\" has no credentials",
+			       kc_aws_at(kc_aws_profile(l->config, name), "source_profile"),
+			       source);
 	return r;
 }
 
-static int from_role(const json_t *config, const char *name, int depth, struct kc_aws_keys *ret,
+static int from_role(struct lookup *l, const char *name, struct kc_aws_keys *ret,
 		     struct kc_err *err)
 {
 	_cleanup_aws_keys_ struct kc_aws_keys with = { 0 };
-	const json_t *p = kc_aws_profile(config, name);
+	const json_t *p = kc_aws_profile(l->config, name);
 	const struct kc_aws_role role = {
 		.arn = kc_aws_value(p, "role_arn"),
 		.session = kc_aws_value(p, "role_session_name"),
@@ -193,7 +224,7 @@ static int from_role(const json_t *config, const char *name, int depth, struct k
 			       "%s: roles that ask for an MFA code cannot be assumed here; give "
 			       "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN",
 			       kc_aws_at(p, "mfa_serial"));
-	r = source_keys(config, name, depth, &with, err);
+	r = source_keys(l, name, &with, err);
 	if (r == 0)
 		r = kc_aws_assume(&role, &with, ret, err);
 	return r;
@@ -225,17 +256,14 @@ static int from_web_identity(const json_t *p, const char *name, bool env, struct
 	return kc_aws_assume_by_token(&role, file, ret, err);
 }
 
-/* 1: it has no credentials. */
-static int from_profile(const json_t *config, const char *name, int depth, struct kc_aws_keys *ret,
+/* Besides roles. env: what the environment says of a web identity counts, too. 1: it has none. */
+static int from_profile(const json_t *p, const char *name, bool env, struct kc_aws_keys *ret,
 			struct kc_err *err)
 {
-	const json_t *p = kc_aws_profile(config, name);
 	const char *process = kc_aws_value(p, "credential_process");
 	int r;
 
-	if (kc_aws_value(p, "role_arn") && !kc_aws_value(p, "web_identity_token_file"))
-		return from_role(config, name, depth, ret, err);
-	r = from_web_identity(p, name, depth == 0, ret, err);
+	r = from_web_identity(p, name, env, ret, err);
 	if (r != 1)
 		return r;
 	if (kc_aws_value(p, "sso_session") || kc_aws_value(p, "sso_start_url"))
@@ -259,19 +287,25 @@ static int look_up(const char *profile, struct kc_aws_keys *ret, struct kc_err *
 {
 	const char *name = profile ? profile : kc_aws_profile_name();
 	json_auto_t *config = NULL;
+	struct lookup l = { 0 };
+	const json_t *p;
 	int r;
 
-	r = profile ? 1 : from_env(ret, err);
-	if (r != 1)
-		return r;
 	r = kc_aws_config_load(&config, err);
 	if (r < 0)
 		return r;
+	l.config = config;
 	if (!kc_aws_profile(config, name) && !streq(name, "default"))
 		return kc_fail(err, KC_EINVAL,
 			       "there is no AWS profile \"%s\" (AWS_PROFILE) in the configuration",
 			       name);
-	r = from_profile(config, name, 0, ret, err);
+	r = profile ? 1 : from_env(ret, err);
+	if (r != 1)
+		return r;
+	p = kc_aws_profile(config, name);
+	if (has_role(p))
+		return from_role(&l, name, ret, err);
+	r = from_profile(p, name, true, ret, err);
 	if (r == 1)
 		r = kc_aws_from_container(ret, err);
 	if (r == 1)

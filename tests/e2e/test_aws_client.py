@@ -241,12 +241,12 @@ def test_invalid_change_batch(service):
     """As Route 53 words it: messages without an ErrorResponse around them."""
     body = (
         f'<?xml version="1.0"?><InvalidChangeBatch {XMLNS}><Messages><Message>Tried to create www, but it '
-        "already exists</Message><Message>second</Message></Messages></InvalidChangeBatch>"
+        "already exists</Message><Message>se&#10;cond</Message></Messages></InvalidChangeBatch>"
     )
     _, client = service([xml(body, 400)])
     got = client.one("change", zone="Z1", changes=[])
     assert (got["error"], got["aws"]) == ("conflict", "InvalidChangeBatch")
-    assert got["text"].endswith("InvalidChangeBatch: Tried to create www, but it already exists; second")
+    assert got["text"].endswith("InvalidChangeBatch: Tried to create www, but it already exists; se cond")
 
 
 def http_date(offset):
