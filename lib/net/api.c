@@ -103,6 +103,8 @@ static int again(struct doing *d, int first, int64_t at_least, const struct kc_e
 		d->wait_ms = at_least;
 	kc_debug("http", "%s: attempt %d: %s; again in %lld ms", d->call->what, d->attempt,
 		 why->msg, (long long)d->wait_ms);
+	if (attempts == 1)
+		return kc_fail(err, KC_EAGAIN, "%s: %s", d->call->what, why->msg);
 	if (d->attempt >= attempts)
 		return kc_fail(err, KC_EAGAIN, "%s: %s (after %d attempts)", d->call->what,
 			       why->msg, d->attempt);

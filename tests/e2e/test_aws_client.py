@@ -54,8 +54,8 @@ class Client:
 class Script(Api):
     """Answers with what a test says: a function of the request, or a list of replies in turn."""
 
-    def __init__(self, answer):
-        super().__init__()
+    def __init__(self, answer, cert=None):
+        super().__init__(cert)
         self.answer = answer
 
     def handle(self, request):
@@ -284,6 +284,22 @@ def test_wrong_secret(service):
     api, client = service(lambda _: refusal(403, "SignatureDoesNotMatch", Date=http_date(0)))
     assert client.one("rrsets", zone="Z1")["error"] == "refused"
     assert len(api.requests) == 1
+
+
+def test_tls(tmp_path):
+    """Verified by AWS_CA_BUNDLE, and not without."""
+    key, cert, both = (tmp_path / n for n in ("k.pem", "c.pem", "both.pem"))
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=sim -days 2"
+    argv = [*make.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert]
+    subprocess.run(argv, check=True, capture_output=True)
+    both.write_text(key.read_text() + cert.read_text())
+    keys = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": SECRET}
+    with Script(lambda _: page([]), cert=both) as api:
+        client = Client(tmp_path, AWS_ENDPOINT_URL=api.url, AWS_CA_BUNDLE=str(cert), **keys)
+        assert client.one("rrsets", zone="Z1") == EMPTY
+        del client.env["AWS_CA_BUNDLE"]
+        assert client.one("rrsets", zone="Z1")["error"] == "refused"
+        assert len(api.requests) == 1
 
 
 # Credentials

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,7 +17,8 @@
 #include "lib/net/api.h"
 
 static int listen_fd, port;
-static const char *script[16]; /* the rest of the status line and headers; "cut": no answer */
+static const char
+	*_Atomic script[16]; /* the rest of the status line and headers; "cut": no answer */
 static atomic_int served, built;
 static pthread_t server;
 
@@ -95,9 +97,10 @@ static int run(struct kc_api_call c, struct kc_err *err, const char *const *answ
 	_cleanup_http_ struct kc_http *h = NULL;
 
 	assert_int_equal(kc_http_new(&(struct kc_http_conf){ 0 }, &h, NULL), 0);
-	memset(script, 0, sizeof(script));
-	for (int i = 0; answers[i]; i++)
-		script[i] = answers[i];
+	for (size_t i = 0; i < ARRAY_SIZE(script); i++) {
+		script[i] = *answers;
+		answers += *answers != NULL;
+	}
 	atomic_store(&served, 0);
 	atomic_store(&built, 0);
 	*err = (struct kc_err){ 0 };
@@ -193,6 +196,28 @@ static void test_bucket(void **state)
 	kc_bucket_done(&b);
 }
 
+static void *take_five(void *bucket)
+{
+	for (int i = 0; i < 5; i++)
+		kc_bucket_take(bucket, NULL, NULL);
+	return NULL;
+}
+
+static void test_bucket_of_threads(void **state)
+{
+	int64_t start = kc_now_ms();
+	struct kc_bucket b;
+	pthread_t t[4];
+
+	kc_bucket_init(&b, 50, 1);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		assert_int_equal(pthread_create(&t[i], NULL, take_five, &b), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(t); i++)
+		pthread_join(t[i], NULL);
+	assert_in_range(kc_now_ms() - start, 375, 4000); /* 19 at 50 a second */
+	kc_bucket_done(&b);
+}
+
 static void test_pages(void **state)
 {
 	_cleanup_api_pages_ struct kc_api_pages p = { .max = 4 };
@@ -211,7 +236,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_retries), cmocka_unit_test(test_unsure),
 		cmocka_unit_test(test_rebuild), cmocka_unit_test(test_throttled),
-		cmocka_unit_test(test_bucket),	cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_bucket),	cmocka_unit_test(test_bucket_of_threads),
+		cmocka_unit_test(test_pages),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
