@@ -129,8 +129,9 @@ int kc_aws_open(const struct kc_aws_conf *conf, struct kc_aws **ret, struct kc_e
 	json_auto_t *config = NULL;
 	int r;
 
+	/* A little less at once than the service takes: requests do not all travel equally fast. */
 	for (size_t i = 0; i < ARRAY_SIZE(rates); i++)
-		kc_bucket_init(&a->buckets[i], rates[i].rate, rates[i].burst);
+		kc_bucket_init(&a->buckets[i], rates[i].rate, rates[i].burst * 0.9);
 	a->conf = (struct kc_aws_conf){ .canceled = conf->canceled, .cookie = conf->cookie };
 	for (size_t i = 0; i < ARRAY_SIZE(services); i++)
 		if (streq(services[i].name, conf->service))
