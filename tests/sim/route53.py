@@ -15,6 +15,7 @@ import re
 import time
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
+from email.utils import formatdate
 
 from .aws_auth import Buckets, Refused, verify
 from .aws_xml import Model, to_bytes
@@ -143,6 +144,11 @@ class Route53(HealthChecks, Api):
     # The API.
 
     def handle(self, request):
+        reply = self.carry_out(request)
+        reply.headers.setdefault("Date", formatdate(time.time() + self.skew, usegmt=True))
+        return reply
+
+    def carry_out(self, request):
         try:
             name, params = self.admit(request)
             if name == "ChangeResourceRecordSets" and self.change_takes:
