@@ -6,6 +6,7 @@
 #include "dns/policy.h"
 #include "dns/publish.h"
 #include "lib/base/buf.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -42,10 +43,18 @@ static const struct kc_opt claim_opts[] = {
 	{ NULL },
 };
 
+static const struct kc_opt delete_opts[] = {
+	{ "wait", .type = KC_OPT_FLAG, .doc = "Wait until it may go, and take it out" },
+	{ NULL },
+};
+
 static const struct kc_opt *const plan_lists[] = { file_opts, plan_opts, kc_cli_output, NULL };
 static const struct kc_opt *const verify_lists[] = { file_opts, kc_cli_output, NULL };
 static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts, plan_opts, kc_cli_output,
 						    NULL };
+
+static const struct kc_opt *const delete_lists[] = { file_opts, delete_opts,   apply_opts,
+						     plan_opts, kc_cli_output, NULL };
 
 static const struct kc_opt *const claim_lists[] = { file_opts, claim_opts,    apply_opts,
 						    plan_opts, kc_cli_output, NULL };
@@ -227,6 +236,40 @@ static int run_adopt(const struct kc_args *args, struct kc_err *err)
 	return run_with(args, &(struct kc_publish_opts){ .adopt = true }, true, err);
 }
 
+/* Sleeps in steps, for Ctrl-C. */
+static int wait_for(int64_t seconds, struct kc_err *err)
+{
+	int64_t until = kc_now_ms() + seconds * 1000;
+
+	fprintf(stderr, "Waiting for %lld s.\n", (long long)seconds);
+	while (kc_now_ms() < until) {
+		if (atomic_load(kc_cli_cancel()))
+			return kc_fail(err, KC_ECANCELED, "stopped");
+		kc_sleep_ms(100);
+	}
+	return 0;
+}
+
+static int run_delete(const struct kc_args *args, struct kc_err *err)
+{
+	struct kc_publish_opts opts = { .remove = true };
+	bool wait = kc_args_bool(args, "wait");
+
+	for (;;) {
+		_cleanup_(run_done) struct run v = { .args = args };
+		int r = load(&v, err);
+
+		if (r == 0)
+			r = go(&v, &opts, true, err);
+		if (r != 0 || !wait || !v.applied || !kc_publish_due(v.publish))
+			return r;
+		/* The clocks of whole seconds may differ by one. */
+		r = wait_for(kc_publish_due(v.publish) + 1, err);
+		if (r < 0)
+			return r;
+	}
+}
+
 static int run_verify(const struct kc_args *args, struct kc_err *err)
 {
 	_cleanup_(run_done) struct run v = { .args = args };
@@ -310,6 +353,17 @@ const struct kc_verb kc_cli_dns[] = {
 		      "kubecdn dns adopt -f www.yaml --yes",
 	  .opts = apply_lists,
 	  .run = run_adopt },
+	{ .path = "dns delete",
+	  .summary = "Give a name up (a preview without --yes)",
+	  .description =
+		  "At first it is only marked as going, and answered as before. Twice its TTL\n"
+		  "later the same command takes out everything that kubecdn made there, claims\n"
+		  "of regions too; until then `kubecdn dns apply` keeps it. Another owner's name\n"
+		  "is refused.",
+	  .examples = "kubecdn dns delete -f www.yaml --yes\n"
+		      "kubecdn dns delete -f www.yaml --yes --wait",
+	  .opts = delete_lists,
+	  .run = run_delete },
 	{ .path = "dns claim",
 	  .summary = "Say where one region serves (a preview without --yes)",
 	  .description =

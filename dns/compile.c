@@ -1,4 +1,6 @@
 /* What a policy makes of its name: pure functions, the same bytes for everybody. */
+#include <inttypes.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -113,11 +115,22 @@ json_t *kc_policy_claims(const json_t *policy, const json_t *rrsets, json_t *not
 	return claims;
 }
 
-json_t *kc_policy_mark(const json_t *policy)
+int64_t kc_policy_mark_since(const char *data)
 {
+	const char *t = data ? strstr(data, " t=") : NULL;
+	_cleanup_free_ char *digits = t ? xstrndup(t + 3, strcspn(t + 3, " \"")) : NULL;
+	long since;
+
+	return digits && kc_parse_long(digits, 1, LONG_MAX / 2, &since) ? since : 0;
+}
+
+json_t *kc_policy_mark(const json_t *policy, int64_t since)
+{
+	const char *owner = kc_json_get_str(spec_of(policy), "owner", "");
 	_cleanup_free_ char *name = kc_policy_mark_name(policy),
-			    *data = xasprintf("\"" MARK_VERSION " o=%s\"",
-					      kc_json_get_str(spec_of(policy), "owner", ""));
+			    *data = since ? xasprintf("\"" MARK_VERSION " o=%s t=%" PRId64 "\"",
+						      owner, since)
+					  : xasprintf("\"" MARK_VERSION " o=%s\"", owner);
 
 	return kc_pack("{s:s, s:s, s:O, s:[s]}", "name", name, "type", "TXT", "ttl",
 		       kc_json_at(spec_of(policy), "ttl.answer"), "data", data);

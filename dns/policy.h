@@ -16,6 +16,7 @@
 #define KC_DNS_POLICY_H
 
 #include <jansson.h>
+#include <stdint.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -33,6 +34,8 @@ char *kc_policy_name(const json_t *policy);
 char *kc_policy_mark_name(const json_t *policy);
 /* The owner in the data of a mark, or NULL: it is none of ours. Owned. */
 char *kc_policy_mark_owner(const char *data);
+/* Since when the name is to go (seconds since 1970), or 0: it is not. */
+int64_t kc_policy_mark_since(const char *data);
 
 /* [{"name", "type"}] of all that a change depends on, in the order in which it is to be read; types
  * (NULL-terminated) are those at the name itself. */
@@ -43,7 +46,7 @@ json_t *kc_policy_which(const json_t *policy, const char *const *types);
  * nothing.
  */
 json_t *kc_policy_claims(const json_t *policy, const json_t *rrsets, json_t *notes);
-/* The mark of the policy's owner, an rrset. New reference. */
-json_t *kc_policy_mark(const json_t *policy);
+/* The mark of the policy's owner, an rrset; since: as above. New reference. */
+json_t *kc_policy_mark(const json_t *policy, int64_t since);
 
 #endif

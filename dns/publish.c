@@ -172,6 +172,17 @@ static int lower(const struct kc_publish *p, struct copy *c, const json_t *claim
 	return 0;
 }
 
+/* A region that speaks does not take back that the name is given up; an operator does. */
+static json_t *wanted_mark(const struct kc_publish *p, const json_t *before)
+{
+	_cleanup_free_ char *at = kc_policy_mark_name(p->policy);
+	const json_t *mark = kc_dns_rrset_find(before, at, "TXT");
+	int64_t since = kc_policy_mark_since(
+		json_string_value(json_array_get(json_object_get(mark, "data"), 0)));
+
+	return kc_policy_mark(p->policy, p->claim ? since : 0);
+}
+
 static int make_wanted(const struct kc_publish *p, struct copy *c, const json_t *before,
 		       json_t *notes, json_t **ret, struct kc_err *err)
 {
@@ -194,7 +205,7 @@ static int make_wanted(const struct kc_publish *p, struct copy *c, const json_t 
 			       name);
 	json_array_extend(rrsets, lowered);
 	if (json_array_size(lowered))
-		json_array_append_new(rrsets, kc_policy_mark(p->policy));
+		json_array_append_new(rrsets, wanted_mark(p, before));
 	*ret = TAKE(rrsets);
 	return 0;
 }
@@ -231,7 +242,9 @@ int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err)
 
 	if (r == 0)
 		r = check_owner(p, before, err);
-	if (r == 0)
+	if (r == 0 && p->remove)
+		wanted = publish_gone(p, before, notes);
+	else if (r == 0)
 		r = make_wanted(p, c, before, notes, &wanted, err);
 	if (r < 0)
 		return r;
@@ -417,6 +430,7 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 	p->policy = policy;
 	p->claim = opts->claim;
 	p->adopt = opts->adopt;
+	p->remove = opts->remove;
 	r = p->claim ? check_claim(p, err) : 0;
 	p->notes = json_array();
 	p->copies =

@@ -16,6 +16,7 @@
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -30,7 +31,8 @@ struct kc_publish_claim {
 
 struct kc_publish_opts {
 	const struct kc_publish_claim *claim; /* NULL: claims stay as they are */
-	bool adopt; /* records that nobody marked become ours, in the step that changes them */
+	bool adopt;  /* records that nobody marked become ours, in the step that changes them */
+	bool remove; /* the name is given up: marked first, and taken out by a later run */
 };
 
 /*
@@ -52,6 +54,9 @@ const json_t *kc_publish_notes(const struct kc_publish *p);
 json_t *kc_publish_fidelity(const struct kc_publish *p);
 /* Copies that cannot be changed: [{"provider", "where", "why"}]. New reference. */
 json_t *kc_publish_refused(const struct kc_publish *p);
+/* With opts.remove: seconds until a run will take out what is only marked now; 0: nothing is left
+ * to wait for. */
+int64_t kc_publish_due(const struct kc_publish *p);
 /*
  * Change every copy that can be, and see that its servers answer so; if they do not in time what
  * was before is put back. Without a claim a copy that somebody else changed since it was read is

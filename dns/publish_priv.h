@@ -3,6 +3,7 @@
 #define KC_DNS_PUBLISH_PRIV_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "dns/backend.h"
 #include "dns/publish.h"
@@ -21,7 +22,8 @@ struct copy {
 struct kc_publish {
 	const json_t *policy;		      /* borrowed */
 	const struct kc_publish_claim *claim; /* borrowed, or NULL */
-	bool adopt;
+	bool adopt, remove;
+	int64_t due_s; /* until what is given up may go */
 	json_t *notes, *plan;
 	long within_ms;
 	struct copy *copies;
@@ -30,6 +32,8 @@ struct kc_publish {
 
 /* Read a copy anew: before and wanted. */
 int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err);
+/* What is wanted of a name that is given up. */
+json_t *publish_gone(struct kc_publish *p, const json_t *before, json_t *notes);
 /* Are two states the same, in whatever order? */
 bool publish_same(const json_t *a, const json_t *b);
 

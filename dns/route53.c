@@ -354,7 +354,7 @@ static int r53_change(void *conn, const json_t *which, const json_t *before, con
 	free(c->change);
 	c->change = id;
 	/* What is left over costs a little; the next change sees to it. */
-	r53_checks_sweep(&c->checks, after, &ignored);
+	r53_checks_sweep(&c->checks, after, json_array_size(after) == 0, &ignored);
 	return 0;
 }
 

@@ -34,7 +34,8 @@ void r53_checks_done(struct r53_checks *c);
 int r53_check_config(struct r53_checks *c, const char *id, const json_t **ret, struct kc_err *err);
 /* The id of a check with this configuration, made if there is none. Owned. */
 int r53_check_id(struct r53_checks *c, const json_t *config, char **ret, struct kc_err *err);
-/* Of ours, those that no rrset uses are tagged, and deleted when they have been for long. */
-int r53_checks_sweep(struct r53_checks *c, const json_t *rrsets, struct kc_err *err);
+/* Of ours, those that no rrset uses are tagged, and deleted when they have been for long; all: at
+ * once, for the name is given up. */
+int r53_checks_sweep(struct r53_checks *c, const json_t *rrsets, bool all, struct kc_err *err);
 
 #endif

@@ -187,7 +187,7 @@ static int tag(struct r53_checks *c, const char *id, int64_t since, struct kc_er
 	return kc_route53_health_tag(c->aws, id, tags, err);
 }
 
-int r53_checks_sweep(struct r53_checks *c, const json_t *rrsets, struct kc_err *err)
+int r53_checks_sweep(struct r53_checks *c, const json_t *rrsets, bool all, struct kc_err *err)
 {
 	int64_t now = (int64_t)time(NULL);
 	const char *id;
@@ -204,9 +204,9 @@ int r53_checks_sweep(struct r53_checks *c, const json_t *rrsets, struct kc_err *
 		int64_t since = kc_json_get_int(c->retired, id, 0);
 		bool used = in_use(rrsets, config);
 
-		if (!used && !since)
+		if (!used && !since && !all)
 			r = tag(c, id, now, err);
-		else if (!used && now - since > KEEP_S)
+		else if (!used && (all || now - since > KEEP_S))
 			r = kc_route53_health_delete(c->aws, id, err);
 		if (r < 0)
 			return r;

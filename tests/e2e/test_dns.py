@@ -179,6 +179,31 @@ def test_one_owner_at_two_places(server, cli, write):
     assert seen <= {tuple(v) for v in versions}, seen
 
 
+def test_given_up(knot, cli, write):
+    """Marked first, and answered as before; then gone. Whoever applies in between keeps it."""
+    name = "goes.example.com"
+    file = write(policy(copy_of(knot), name=name, ttl={"answer": 5}))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    answers = knot.dig(name, "A")
+    r = cli.ok("dns", "delete", "-f", file)
+    assert "Nothing was changed" in r.out and knot.dig(name, "A") == answers
+    cli.ok("dns", "delete", "-f", file, "--yes")
+    assert knot.dig(name, "A") == answers and " t=" in knot.addresses(f"_kc.{name}", "TXT")[0]
+    r = cli.ok("dns", "delete", "-f", file, "--yes")
+    assert "s more" in r.out and knot.dig(name, "A") == answers
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    assert " t=" not in knot.addresses(f"_kc.{name}", "TXT")[0]
+    other = write(policy(copy_of(knot), name=name, owner="else"), "other.yaml")
+    assert_refused(cli.run("dns", "delete", "-f", other, "--yes"), 'belongs to "prod"')
+    other = write(policy(copy_of(knot), name="foreign.example.com"), "other.yaml")
+    assert_refused(cli.run("dns", "delete", "-f", other, "--yes"), "did not make")
+    start = time.monotonic()
+    cli.ok("dns", "delete", "-f", file, "--yes", "--wait")
+    assert 10 <= time.monotonic() - start < 20
+    assert knot.dig(name, "A") == {} and knot.addresses(f"_kc.{name}", "TXT") == []
+    assert "Nothing to do" in cli.ok("dns", "delete", "-f", file, "--yes").out
+
+
 # --- what goes wrong
 
 

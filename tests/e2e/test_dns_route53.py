@@ -396,3 +396,11 @@ def test_checks_that_are_not_used_any_more(zone, cli, write):
     # What is marked is not taken again.
     cli.ok("dns", "apply", "-f", write(world(zone, health={**HEALTH, "port": 8443})), "--yes")
     assert sum(c["HealthCheckConfig"]["Port"] == 8443 for c in zone.health_checks.values()) == 8
+
+
+def test_given_up(zone, cli, write):
+    before = zone.rrsets("example.com")
+    file = write(world(zone, route="latency", health=HEALTH, ttl={"answer": 5}))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    cli.ok("dns", "delete", "-f", file, "--yes", "--wait")
+    assert zone.rrsets("example.com") == before and not zone.health_checks
