@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/dns.h"
 #include "dns/policy.h"
 #include "dns/publish.h"
 #include "lib/base/buf.h"
@@ -53,6 +54,12 @@ static const struct kc_opt *const verify_lists[] = { file_opts, kc_cli_output, N
 static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts, plan_opts, kc_cli_output,
 						    NULL };
 
+static const struct kc_opt watch_opts[] = {
+	{ "watch", 'w', KC_OPT_FLAG, .doc = "Go on, and show what changes" },
+	{ NULL },
+};
+
+static const struct kc_opt *const status_lists[] = { file_opts, watch_opts, kc_cli_output, NULL };
 static const struct kc_opt *const delete_lists[] = { file_opts, delete_opts,   apply_opts,
 						     plan_opts, kc_cli_output, NULL };
 
@@ -79,9 +86,9 @@ static void run_done(struct run *v)
 	kc_free_wiped(v->key);
 }
 
-static int load(struct run *v, struct kc_err *err)
+int kc_cli_dns_policy(const struct kc_args *args, json_t **ret, struct kc_err *err)
 {
-	const char *file = kc_args_str(v->args, "file");
+	const char *file = kc_args_str(args, "file");
 	_cleanup_buf_ struct kc_buf lines = { 0 };
 	_cleanup_free_ char *text = NULL;
 	size_t len;
@@ -92,8 +99,13 @@ static int load(struct run *v, struct kc_err *err)
 	r = kc_file_read(streq(file, "-") ? "/dev/stdin" : file, MANIFEST_MAX, &text, &len, err);
 	if (r < 0)
 		return r;
-	r = kc_policy_load(file, text, len, &v->policy, &lines, err);
+	r = kc_policy_load(file, text, len, ret, &lines, err);
 	return r < 0 && lines.len ? kc_fail_lines(err, KC_EINVAL, kc_buf_get(&lines)) : r;
+}
+
+static int load(struct run *v, struct kc_err *err)
+{
+	return kc_cli_dns_policy(v->args, &v->policy, err);
 }
 
 static void count(struct run *v)
@@ -343,6 +355,17 @@ const struct kc_verb kc_cli_dns[] = {
 	  .examples = "kubecdn dns verify -f www.yaml",
 	  .opts = verify_lists,
 	  .run = run_verify },
+	{ .path = "dns status",
+	  .summary = "How every copy of a zone stands, and what each region claims",
+	  .description =
+		  "served: as the policy says, and every server answers so; unserved: written, "
+		  "but\n"
+		  "not answered by all; differs, unpublished: `kubecdn dns plan` shows what would\n"
+		  "change; refused, unreachable: why. Exit code 2: not all are served.",
+	  .examples = "kubecdn dns status -f www.yaml\n"
+		      "kubecdn dns status -f www.yaml --watch",
+	  .opts = status_lists,
+	  .run = kc_cli_dns_status },
 	{ .path = "dns adopt",
 	  .summary = "Take over records that were made by hand (a preview without --yes)",
 	  .description =

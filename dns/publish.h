@@ -69,4 +69,11 @@ int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_
  * KC_EFAIL: kc_publish_refused() says what is otherwise. */
 int kc_publish_verify(struct kc_publish *p, struct kc_err *err);
 
+/*
+ * How it stands: {"name", "owner", "copies": [{"provider", "where", "state": "served" | "unserved"
+ * | "differs" | "unpublished" | "refused" | "unreachable", "why", "claims": [{"region", "epoch",
+ * "addresses"}], "goingSince"}]}. Every server is asked once. New reference.
+ */
+json_t *kc_publish_status(struct kc_publish *p);
+
 #endif

@@ -53,7 +53,7 @@ static bool still_ours(struct copy *c)
 	       publish_same(now, c->wanted);
 }
 
-static int servers_of(struct copy *c, json_t **ret, struct kc_err *err)
+int publish_servers(struct copy *c, json_t **ret, struct kc_err *err)
 {
 	json_t *listed = json_object_get(c->publish, "servers");
 
@@ -71,7 +71,7 @@ static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
 {
 	int64_t deadline = kc_now_ms() + p->within_ms;
 	json_auto_t *servers = NULL;
-	int r = servers_of(c, &servers, err);
+	int r = publish_servers(c, &servers, err);
 
 	if (r < 0)
 		return r;

@@ -34,6 +34,8 @@ struct kc_publish {
 int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err);
 /* What is wanted of a name that is given up. */
 json_t *publish_gone(struct kc_publish *p, const json_t *before, json_t *notes);
+/* Who answers for a copy: its servers in the policy, or the provider's. */
+int publish_servers(struct copy *c, json_t **ret, struct kc_err *err);
 /* Are two states the same, in whatever order? */
 bool publish_same(const json_t *a, const json_t *b);
 

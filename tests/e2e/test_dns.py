@@ -1,6 +1,7 @@
 """`kubecdn dns` at real name servers: what is shown, what is written, whose it is, who wins, and what
 becomes of it when something in between goes wrong. kdig says what clients get."""
 
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ import pytest
 from lab.cli import REPO, assert_refused, binary
 from lab.dns import NAME, Between, copy_of, plan_of, policy
 from lab.docs import shell_of
-from lab.hosts import run
+from lab.hosts import run, wait_for
 from lab.nameservers import KEY, Knot, NameServer, free_port
 
 WRITERS = 40
@@ -202,6 +203,33 @@ def test_given_up(knot, cli, write):
     assert 10 <= time.monotonic() - start < 20
     assert knot.dig(name, "A") == {} and knot.addresses(f"_kc.{name}", "TXT") == []
     assert "Nothing to do" in cli.ok("dns", "delete", "-f", file, "--yes").out
+
+
+def states(r):
+    return [c["state"] for c in r.json["copies"]]
+
+
+def test_status(knot, cli, write):
+    """How each copy stands; --watch says what changes, and nothing else."""
+    name, dead = "status.example.com", free_port()
+    file = write(policy(copy_of(knot), copy_of(knot, port=dead), name=name))
+    r = cli.run("dns", "status", "-f", file, "-o", "json")
+    assert r.code == 2 and states(r) == ["unpublished", "unreachable"], r
+    file = write(policy(copy_of(knot), name=name))
+    watch = cli.start("dns", "status", "-f", file, "--watch")
+    out = cli.state.parent / f"{cli.state.name}.status.out"
+    wait_for("the first look", lambda: "unpublished" in out.read_text(), 10)
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    wait_for("the change", lambda: "served" in out.read_text(), 10)
+    watch.send_signal(signal.SIGINT)
+    assert watch.wait(10) == 130
+    assert out.read_text().count(f"{name}.") == 2, out.read_text()
+    assert states(cli.ok("dns", "status", "-f", file, "-o", "json")) == ["served"]
+    differs = write(policy(copy_of(knot), name=name, endpoints={"e": ["192.0.2.9"]}), "differs.yaml")
+    assert states(cli.run("dns", "status", "-f", differs, "-o", "json")) == ["differs"]
+    foreign = write(policy(copy_of(knot), name="foreign.example.com"), "foreign.yaml")
+    r = cli.run("dns", "status", "-f", foreign)
+    assert r.code == 2 and "refused: foreign.example.com. has a A record" in r.out
 
 
 # --- what goes wrong
