@@ -366,6 +366,16 @@ const struct kc_verb kc_cli_dns[] = {
 		      "kubecdn dns status -f www.yaml --watch",
 	  .opts = status_lists,
 	  .run = kc_cli_dns_status },
+	{ .path = "dns ns",
+	  .summary = "Which name servers a zone with several copies is to be delegated to",
+	  .description =
+		  "Reads what every provider offers and has, and chooses: all that one insists "
+		  "on,\n"
+		  "no more than each takes, of every copy at least one. Nothing is changed. Exit\n"
+		  "code 2: the apex of a copy differs.",
+	  .examples = "kubecdn dns ns -f www.yaml",
+	  .opts = verify_lists,
+	  .run = kc_cli_dns_ns },
 	{ .path = "dns adopt",
 	  .summary = "Take over records that were made by hand (a preview without --yes)",
 	  .description =

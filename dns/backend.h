@@ -23,6 +23,10 @@ struct kc_dns_backend {
 	/* Types of records at the name that others could have put there, and ours. */
 	const char *const *types;
 	const struct kc_dns_traits *traits;
+	/* Of NS records at the apex: its own cannot be taken out; how many it takes, 0: any number.
+	 */
+	bool ns_fixed;
+	int ns_most;
 	/*
 	 * The IR as this provider's rrsets; fidelity gets an entry for each stage in use. Pure.
 	 * KC_EINVAL: what the policy says cannot be said there.

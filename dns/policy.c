@@ -257,7 +257,7 @@ static bool listed(const char *const *names, const char *name)
 /* What an entry of publish must have, may have, and may not. */
 static void check_publish(const json_t *doc, struct kc_report *rep)
 {
-	static const char *const common[] = { "provider", "servers", NULL };
+	static const char *const common[] = { "provider", "servers", "ns", NULL };
 	const json_t *entry;
 	const char *key;
 	json_t *v;

@@ -75,5 +75,10 @@ int kc_publish_verify(struct kc_publish *p, struct kc_err *err);
  * "addresses"}], "goingSince"}]}. Every server is asked once. New reference.
  */
 json_t *kc_publish_status(struct kc_publish *p);
+/*
+ * The zone's delegation (nsset.h): {"zone", "wanted": [names], "copies": [{"provider", "where",
+ * "offered", "apex"}]}: what each provider offers, and has at its copy's apex now.
+ */
+int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err);
 
 #endif

@@ -310,6 +310,13 @@ static const struct kc_field publish_fields[] = {
 	  .type = KC_FIELD_STRING,
 	  .check = check_url,
 	  .doc = "route53, clouddns, azure: URL of the API, when it is not the public one." },
+	{ .name = "ns",
+	  .type = KC_FIELD_INT,
+	  .min = 1,
+	  .max = 13,
+	  .doc = "How many of its name servers the zone is delegated to, for `kubecdn dns ns`; "
+		 "when "
+		 "absent what is best together with the other copies." },
 	{ .name = "servers",
 	  .type = KC_FIELD_LIST,
 	  .item = &name_server,

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 from lab.cli import assert_refused
-from lab.dns import NAME, plan_of, policy
+from lab.dns import NAME, copy_of, plan_of, policy
 from lab.dns import WORLD as LOOPBACK
 from lab.hosts import run
 from lab.route53 import KEYS, Zone
@@ -404,3 +404,18 @@ def test_given_up(zone, cli, write):
     cli.ok("dns", "apply", "-f", file, "--yes")
     cli.ok("dns", "delete", "-f", file, "--yes", "--wait")
     assert zone.rrsets("example.com") == before and not zone.health_checks
+
+
+def test_delegation(zone, knot, cli, write):
+    """Two copies of a zone: who is to be named in the parent, and what is missing at each apex."""
+    file = write(policy(zone.entry(), copy_of(knot)))
+    r = cli.run("dns", "ns", "-f", file, "-o", "json")
+    wanted = r.json["wanted"]
+    assert "ns.example.com." in wanted and sum("awsdns" in n for n in wanted) == 2
+    r = cli.run("dns", "ns", "-f", file)
+    assert r.code == 2, r
+    assert "route53 zone example.com: add NS ns.example.com. at the apex" in r.out
+    assert f"rfc2136 127.0.0.1 port {knot.port}: add NS ns-" in r.out
+    cli.ok("dns", "ns", "-f", write(policy(zone.entry())))
+    r = cli.run("dns", "ns", "-f", write(policy(zone.entry(ns=5))))
+    assert_refused(r, r"publish\[0\].ns is 5", "route53 has 4")
