@@ -1,5 +1,5 @@
 #!/bin/sh
-# Our bootstrap and kubeadm's side by side on lab hosts; prints a table and writes build/bench.
+# DNS failover; our bootstrap and kubeadm's side by side on lab hosts. Prints tables and writes build/bench.
 # usage: [BENCH_RUNS=3] [BENCH_QUIET=60] [BENCH_TUNED=1] tools/bench.sh
 set -eu
 
@@ -11,4 +11,8 @@ if [ -z "${KC_BUNDLE:-}" ]; then
 	export KC_BUNDLE
 fi
 export PYTHONPATH="$top/tests" PYTHONDONTWRITEBYTECODE=1
-exec "${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn/venv/bin/python" -m bench
+python="${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn/venv/bin/python"
+failed=0
+"$python" -m bench.failover || failed=1
+"$python" -m bench || failed=1
+exit $failed

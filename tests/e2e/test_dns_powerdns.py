@@ -3,13 +3,12 @@
 import ipaddress
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from lab.cli import assert_refused
-from lab.dns import NAME, WORLD, plan_of, policy, powerdns_copy
+from lab.dns import NAME, WORLD, Targets, plan_of, policy, powerdns_copy
 from lab.hosts import wait_for
-from lab.nameservers import PowerDNS, free_port
+from lab.nameservers import PowerDNS
 from sim.world import CLIENTS
 
 PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
@@ -21,41 +20,6 @@ NEAREST = {
     "Sydney": "127.0.1.3",
     "Sao Paulo": "127.0.1.4",
 }
-
-
-class Targets:
-    """An HTTP server at each address, that can be stopped and come back."""
-
-    def __init__(self, addresses):
-        self.port, self.running = free_port(), {}
-        for a in addresses:
-            self.start(a)
-
-    def start(self, address):
-        class Ok(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200 if self.path == "/healthz" else 404)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args):
-                pass
-
-        server = ThreadingHTTPServer((address, self.port), Ok)
-        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
-        self.running[address] = server
-
-    def stop(self, address):
-        server = self.running.pop(address)
-        server.shutdown()
-        server.server_close()
-
-    def close(self):
-        for a in list(self.running):
-            self.stop(a)
-
-    def health(self, protocol="http"):
-        return {"protocol": protocol, "port": self.port, "path": "/healthz"}
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ be disturbed."""
 
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .cli import pending
 from .nameservers import KEY, free_port
@@ -45,6 +46,41 @@ def plan_of(cli, file):
     changes = {k.split("/")[-1]: v for k, v in pending(r.json["plan"]).items()}
     assert (r.code == 2) == bool(changes), r
     return changes
+
+
+class Targets:
+    """An HTTP server at each address, that can be stopped and come back."""
+
+    def __init__(self, addresses):
+        self.port, self.running = free_port(), {}
+        for a in addresses:
+            self.start(a)
+
+    def start(self, address):
+        class Ok(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200 if self.path == "/healthz" else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args):
+                pass
+
+        server = ThreadingHTTPServer((address, self.port), Ok)
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        self.running[address] = server
+
+    def stop(self, address):
+        server = self.running.pop(address)
+        server.shutdown()
+        server.server_close()
+
+    def close(self):
+        for a in list(self.running):
+            self.stop(a)
+
+    def health(self, protocol="http"):
+        return {"protocol": protocol, "port": self.port, "path": "/healthz"}
 
 
 class Between:
