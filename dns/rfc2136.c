@@ -113,6 +113,26 @@ static int rfc_read(void *conn, const json_t *which, json_t **ret_rrsets, struct
 	return 0;
 }
 
+/* What plain records make of a stage. */
+static const char *loss_of(const char *stage)
+{
+	static const struct {
+		const char *stage, *loss;
+	} losses[] = {
+		{ "healthy",
+		  "dead ones too, for as long as they stand in the zone; failover.within is not "
+		  "kept" },
+		{ "rank", "near and far" },
+		{ "spread", "and takes any of them alike" },
+		{ "take", "however many they are" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(losses); i++)
+		if (streq(losses[i].stage, stage))
+			return losses[i].loss;
+	return "whatever the policy says";
+}
+
 static int rfc_lower(const json_t *publish, const json_t *ir, json_t *rrsets, json_t *fidelity,
 		     struct kc_err *err)
 {
@@ -127,8 +147,8 @@ static int rfc_lower(const json_t *publish, const json_t *ir, json_t *rrsets, js
 			       "asks; publish this policy elsewhere, or take the fence out");
 	json_array_foreach(stages, i, stage)
 		kc_fidelity(fidelity, json_string_value(stage), "approximated",
-			    "plain records: every client gets all addresses and takes any, near or "
-			    "far, dead or alive");
+			    "plain records: every client gets all addresses, %s",
+			    loss_of(json_string_value(stage)));
 	if (!json_array_size(stages) && many > 1)
 		kc_fidelity(fidelity, "spread", "exact", "every client gets all addresses");
 	kc_ir_plain(ir, rrsets);
