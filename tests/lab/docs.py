@@ -13,6 +13,8 @@ def shell_of(document, heading=None):
     text = (REPO / document).read_text()
     if heading:
         text = re.search(rf"^## {heading}$(.*?)(?=^## |\Z)", text, re.M | re.S)[1]
+    # What is between fences is to be read, not typed.
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     lines = re.findall(r"^ {4}(\S.*)$", text, re.M)
     assert lines, document
     return [line for line in lines if not line.startswith(DONE)]
