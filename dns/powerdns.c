@@ -9,6 +9,7 @@
 
 #include "dns/backend.h"
 #include "dns/lua.h"
+#include "dns/powerdns.h"
 #include "dns/update.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -91,7 +92,6 @@ static int check_status(const struct conn *c, const struct kc_http_reply *reply,
 /* One of the API's rrsets as ours. */
 static int add_rrset(const json_t *from, json_t *found, struct kc_err *err)
 {
-	_cleanup_free_ char *shown = kc_json_text(from);
 	const char *name, *type;
 	const json_t *records, *record;
 	json_auto_t *data = json_array();
@@ -135,6 +135,28 @@ static bool is_wanted(const json_t *which, const json_t *rrset)
 	return false;
 }
 
+int pdns_rrsets(const char *reply, size_t len, const char *api, const json_t *which, json_t *found,
+		struct kc_err *err)
+{
+	json_auto_t *zone = NULL;
+	const json_t *rrsets, *rrset;
+	size_t i;
+	int r = kc_json_parse(reply, len, api, &zone, err);
+
+	if (r == 0)
+		r = kc_json_arr(zone, api, "rrsets", &rrsets, err);
+	if (r < 0)
+		return r;
+	json_array_foreach((json_t *)rrsets, i, rrset) {
+		if (!is_wanted(which, rrset))
+			continue;
+		r = add_rrset(rrset, found, err);
+		if (r < 0)
+			return kc_wrap(err, "%s", api);
+	}
+	return 0;
+}
+
 static int read_name(struct conn *c, const char *name, const json_t *which, json_t *found,
 		     struct kc_err *err)
 {
@@ -143,9 +165,6 @@ static int read_name(struct conn *c, const char *name, const json_t *which, json
 			    *url = xasprintf("%s?rrset_name=%s", c->api, escaped);
 	const char *const headers[] = { key, NULL };
 	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
-	json_auto_t *zone = NULL;
-	const json_t *rrsets, *rrset;
-	size_t i;
 	int r = kc_http_do(c->http,
 			   &(struct kc_http_req){
 				   .url = url, .headers = headers, .max = REPLY_MAX },
@@ -154,19 +173,8 @@ static int read_name(struct conn *c, const char *name, const json_t *which, json
 	if (r == 0)
 		r = check_status(c, &reply, err);
 	if (r == 0)
-		r = kc_json_parse(reply.body, reply.len, c->api, &zone, err);
-	if (r == 0)
-		r = kc_json_arr(zone, c->api, "rrsets", &rrsets, err);
-	if (r < 0)
-		return r;
-	json_array_foreach((json_t *)rrsets, i, rrset) {
-		if (!is_wanted(which, rrset))
-			continue;
-		r = add_rrset(rrset, found, err);
-		if (r < 0)
-			return kc_wrap(err, "%s", c->api);
-	}
-	return 0;
+		r = pdns_rrsets(reply.body, reply.len, c->api, which, found, err);
+	return r;
 }
 
 /* A request a name, in the order of which. */

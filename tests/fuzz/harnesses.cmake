@@ -2,6 +2,7 @@ kc_fuzz(agent_lines SOURCES ${KC_TEST_DIR}/agent_lines.c DEPS bootstrap codec-js
 kc_fuzz(bundle SOURCES ${KC_TEST_DIR}/bundle.c DEPS bundle codec-json base)
 kc_fuzz(claim SOURCES ${KC_TEST_DIR}/claim.c DEPS dns base)
 kc_fuzz(dns_message SOURCES ${KC_TEST_DIR}/dns_message.c DEPS net-dns codec-json base)
+kc_fuzz(dns_reply SOURCES ${KC_TEST_DIR}/dns_reply.c DEPS dns clouds-aws codec-xml codec-json base)
 kc_fuzz(facts SOURCES ${KC_TEST_DIR}/facts.c DEPS bootstrap plan codec-json base)
 kc_fuzz(images SOURCES ${KC_TEST_DIR}/images.c DEPS node-kinds codec-json base)
 kc_fuzz(journal SOURCES ${KC_TEST_DIR}/journal.c DEPS plan store codec-json base)
