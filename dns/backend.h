@@ -33,6 +33,11 @@ struct kc_dns_backend {
 	 */
 	int (*lower)(const json_t *publish, const json_t *ir, json_t *rrsets, json_t *fidelity,
 		     struct kc_err *err);
+	/*
+	 * And back: the branches (ir.h, without ids) that rrsets answer name with, for type "A" or
+	 * "AAAA"; plain records are not its business. NULL, or a NULL result: nobody knows. Pure.
+	 */
+	json_t *(*raise)(const json_t *rrsets, const char *name, const char *type);
 	/* publish: an entry of the policy; owner: whose marks are ours. */
 	int (*open)(const json_t *publish, const char *zone, const char *owner, void **ret_conn,
 		    struct kc_err *err);

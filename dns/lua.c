@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -229,4 +230,127 @@ char *lua_record(const json_t *ir, const json_t *branches, const char *type)
 	put_up(&out, json_object_get(ir, "health"), addresses);
 	kc_buf_puts(&out, choose);
 	return data_of(type, kc_buf_get(&out));
+}
+
+/* --- and back */
+
+/* The strings of a script's data as one. Owned. */
+static char *script_of(const char *data)
+{
+	_cleanup_buf_ struct kc_buf out = { 0 };
+	bool inside = false;
+
+	for (; *data; data++) {
+		if (*data == '"')
+			inside = !inside;
+		else if (inside)
+			kc_buf_putn(&out, data, 1);
+	}
+	return kc_buf_steal(&out);
+}
+
+/* "{'a', 'b'}" that *at stands on, or numbers, as texts; *at is moved behind it. NULL: it is none.
+ */
+static json_t *take_table(const char **at)
+{
+	json_auto_t *out = json_array();
+	const char *s = *at;
+
+	if (*s++ != '{')
+		return NULL;
+	while (*s && *s != '}') {
+		size_t skip = strspn(s, " ,'"), n = strcspn(s + skip, "',}");
+
+		s += skip;
+		if (n)
+			json_array_append_new(out, json_stringn(s, n));
+		s += n;
+		s += *s == '\'';
+	}
+	if (*s != '}')
+		return NULL;
+	*at = s + 1 + strspn(s + 1, ", ");
+	return TAKE(out);
+}
+
+static double number_at(const json_t *column, size_t i)
+{
+	const char *text = json_string_value(json_array_get(column, i));
+
+	return text ? strtod(text, NULL) : 0;
+}
+
+/* Addresses at one place are one group; they stand beside each other. */
+static json_t *groups_of(json_t *const *columns)
+{
+	json_t *groups = json_array(), *group = NULL, *address;
+	double degrees = 180e6 / acos(-1);
+	size_t i;
+
+	json_array_foreach(columns[ADDRESS], i, address) {
+		double x = number_at(columns[X], i), y = number_at(columns[Y], i),
+		       z = number_at(columns[Z], i);
+		long long lat = llround(asin(z < -1  ? -1
+					     : z > 1 ? 1
+						     : z) *
+					degrees),
+			  lon = llround(atan2(y, x) * degrees);
+
+		if (!group || kc_json_get_int(group, "lat", 0) != lat ||
+		    kc_json_get_int(group, "lon", 0) != lon) {
+			group = kc_pack("{s:s, s:I, s:I, s:[]}", "region", "", "lat",
+					(json_int_t)lat, "lon", (json_int_t)lon, "members");
+			json_array_append_new(groups, group);
+		}
+		json_array_append_new(json_object_get(group, "members"),
+				      kc_pack("{s:O, s:I}", "address", address, "weight",
+					      (json_int_t)number_at(columns[WEIGHT], i)));
+	}
+	return groups;
+}
+
+/* The five tables behind "A,X,Y,Z,W=". NULL: they are not ours. */
+static json_t *take_tables(const char **at)
+{
+	json_t *columns[WEIGHT + 1] = { NULL }, *groups = NULL;
+	bool whole = true;
+
+	for (int c = ADDRESS; c <= WEIGHT && whole; c++) {
+		columns[c] = take_table(at);
+		whole = columns[c] && json_array_size(columns[c]) == json_array_size(columns[0]);
+	}
+	if (whole)
+		groups = groups_of(columns);
+	for (int c = ADDRESS; c <= WEIGHT; c++)
+		json_decref(columns[c]);
+	return groups;
+}
+
+json_t *lua_branches(const char *data)
+{
+	static const char condition[] = "if continent({", tables[] = "A,X,Y,Z,W=";
+	_cleanup_free_ char *script = script_of(data);
+	json_auto_t *branches = json_array();
+	const char *at = strstr(script, "local A,X,Y,Z,W ");
+
+	at = at ? at + strlen("local A,X,Y,Z,W ") : NULL;
+	for (bool last = false; at && !last;) {
+		const char *clients = strstr(at, condition), *next = strstr(at, tables);
+		json_auto_t *groups = NULL, *who = NULL;
+
+		if (!next)
+			return NULL;
+		if (clients && clients < next) {
+			clients += strlen(condition) - 1;
+			who = take_table(&clients);
+		}
+		at = next + strlen(tables);
+		groups = take_tables(&at);
+		if (!groups)
+			return NULL;
+		json_array_append_new(branches,
+				      kc_pack("{s:O*, s:O}", "clients", who, "groups", groups));
+		last = !who;
+	}
+	return at ? TAKE(branches) : NULL;
 }

@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+#include "lib/net/dns.h"
 #include "lib/net/http.h"
 
 enum { REPLY_MAX = 8 << 20 };
@@ -271,6 +272,17 @@ static int pdns_lower(const json_t *publish, const json_t *ir, json_t *rrsets, j
 	return 0;
 }
 
+static json_t *pdns_raise(const json_t *rrsets, const char *name, const char *type)
+{
+	const json_t *data = json_object_get(kc_dns_rrset_find(rrsets, name, "LUA"), "data"), *d;
+	size_t i, n = strlen(type);
+
+	json_array_foreach((json_t *)data, i, d)
+		if (kc_startswith(json_string_value(d), type) && json_string_value(d)[n] == ' ')
+			return lua_branches(json_string_value(d));
+	return NULL;
+}
+
 static const char *const needs[] = { "server", "tsig", "api", "apiKeyFile", NULL };
 static const char *const takes[] = { "port", "locations", NULL };
 static const char *const types[] = { "A", "AAAA", "CNAME", "LUA", NULL };
@@ -282,6 +294,7 @@ const struct kc_dns_backend kc_dns_powerdns = {
 	.types = types,
 	.traits = &traits,
 	.lower = pdns_lower,
+	.raise = pdns_raise,
 	.open = pdns_open,
 	.close = pdns_close,
 	.where = pdns_where,

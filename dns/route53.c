@@ -376,6 +376,7 @@ const struct kc_dns_backend kc_dns_route53 = {
 	.types = types,
 	.traits = &r53_traits,
 	.lower = r53_lower,
+	.raise = r53_raise,
 	.open = r53_open,
 	.close = r53_close,
 	.where = r53_where,

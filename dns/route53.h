@@ -19,6 +19,8 @@ extern const struct kc_dns_traits r53_traits;
 int r53_lower(const json_t *publish, const json_t *ir, json_t *rrsets, json_t *fidelity,
 	      struct kc_err *err);
 
+json_t *r53_raise(const json_t *rrsets, const char *name, const char *type);
+
 /* Items by their set, in place. */
 void r53_sort(json_t *items);
 

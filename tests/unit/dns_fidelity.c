@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <cmocka.h>
 
@@ -130,6 +131,75 @@ static void test_pure(void **state)
 		}
 }
 
+static bool same_number(const json_t *a, const json_t *b, const char *key)
+{
+	/* Places are rounded where they are kept as sines. */
+	return llabs((long long)(kc_json_get_int(a, key, 0) - kc_json_get_int(b, key, 0))) < 2000;
+}
+
+/* The members of two groups, without ids; those of weights only where they are said. */
+static bool same_group(const json_t *a, const json_t *b, bool weights)
+{
+	const json_t *x = json_object_get(a, "members"), *y = json_object_get(b, "members");
+
+	if (json_array_size(x) != json_array_size(y))
+		return false;
+	for (size_t i = 0; i < json_array_size(x); i++) {
+		const json_t *m = json_array_get(x, i), *n = json_array_get(y, i);
+
+		if (!json_equal(json_object_get(m, "address"), json_object_get(n, "address")) ||
+		    (weights && kc_json_get_int(m, "weight", 0) != kc_json_get_int(n, "weight", 0)))
+			return false;
+	}
+	return true;
+}
+
+static bool same_branch(const json_t *a, const json_t *b, bool ranked, bool weights)
+{
+	const json_t *x = json_object_get(a, "groups"), *y = json_object_get(b, "groups");
+
+	if (json_array_size(x) != json_array_size(y))
+		return false;
+	for (size_t i = 0; i < json_array_size(x); i++) {
+		const json_t *g = json_array_get(x, i), *h = json_array_get(y, i);
+
+		if (!same_group(g, h, weights) ||
+		    (ranked && (!same_number(g, h, "lat") || !same_number(g, h, "lon"))))
+			return false;
+	}
+	return true;
+}
+
+/* What was lowered says what the policy said: raised again, it is the IR's branches. */
+static void test_there_and_back(void **state)
+{
+	for (const struct kc_dns_backend *const *b = kc_dns_backends; *b; b++)
+		for (int what = 0; what < ALL; what++) {
+			json_auto_t *ir = new_ir(what), *rrsets = NULL, *fidelity = NULL,
+				    *stages = kc_ir_stages(ir), *was = NULL, *is = NULL;
+			struct kc_err err;
+
+			if (!(*b)->raise || !json_array_size(stages) ||
+			    lower(*b, what, &rrsets, &fidelity, &err) < 0)
+				continue;
+			was = kc_ir_branches(ir, (*b)->traits, AF_INET6, NULL);
+			/* A fence without an address there: no such records, as the report says. */
+			is = (*b)->raise(rrsets, "www.example.com.", "AAAA");
+			assert_non_null(is);
+			assert_int_equal(json_array_size(was), json_array_size(is));
+			for (size_t i = 0; i < json_array_size(was); i++) {
+				const json_t *x = json_array_get(was, i),
+					     *y = json_array_get(is, i);
+
+				if (!same_branch(x, y, what & RANK, what & SPREAD))
+					fail_msg("%s, policy %d, branch %zu", (*b)->name, what, i);
+				assert_true(json_equal(json_object_get(x, "clients"),
+						       json_object_get(y, "clients")) ||
+					    !json_object_get(x, "clients"));
+			}
+		}
+}
+
 static void put_cell(struct kc_buf *out, const struct kc_dns_backend *b, int what,
 		     const char *stage)
 {
@@ -196,6 +266,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_silent_drop),
 		cmocka_unit_test(test_pure),
+		cmocka_unit_test(test_there_and_back),
 		cmocka_unit_test(test_table),
 	};
 
