@@ -1,5 +1,5 @@
 /*
- * Where cloud regions are, and how far two places are apart.
+ * Where cloud regions are, where clients are, and how far two places are apart.
  *
  * One table of the regions of every provider whose DNS can answer by region:
  * code, place, continent, coordinates of the place (not of a building). A site
@@ -30,8 +30,18 @@ struct kc_region {
 	struct kc_geo_point at;
 };
 
+/* Clients: a city, and how many of the Internet's users live nearer to it than to the others. */
+struct kc_city {
+	const char *name;
+	char continent[3];
+	struct kc_geo_point at;
+	int permille; /* all are 1000 */
+};
+
 /* All of them, by provider. */
 const struct kc_region *kc_regions(size_t *ret_n);
+/* By continent and name. */
+const struct kc_city *kc_cities(size_t *ret_n);
 /* NULL: the provider has no such region, or the table is older than it. */
 const struct kc_region *kc_region_find(const char *provider, const char *code);
 /*

@@ -83,12 +83,32 @@ static void test_table(void **x)
 	assert_null(kc_region_find("aws", "europe-west3"));
 }
 
+static void test_cities(void **x)
+{
+	size_t n;
+	const struct kc_city *all = kc_cities(&n);
+	int sum = 0;
+
+	assert_in_range(n, 40, 60);
+	for (size_t i = 0; i < n; i++) {
+		int order = i ? strcmp(all[i].continent, all[i - 1].continent) : 1;
+
+		assert_in_range(all[i].permille, 1, 100);
+		assert_in_range(abs(all[i].at.lat), 1, 90000000);
+		assert_in_range(abs(all[i].at.lon), 1, 180000000);
+		assert_true(order > 0 || (!order && strcmp(all[i].name, all[i - 1].name) > 0));
+		sum += all[i].permille;
+	}
+	assert_int_equal(sum, 1000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_distances),
 		cmocka_unit_test(test_nearest),
 		cmocka_unit_test(test_table),
+		cmocka_unit_test(test_cities),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
