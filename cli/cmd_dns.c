@@ -49,10 +49,17 @@ static const struct kc_opt delete_opts[] = {
 	{ NULL },
 };
 
+static const struct kc_opt shift_opts[] = {
+	{ "allow-shift", .type = KC_OPT_INT, .meta = "PERCENT", .min = 1, .max = 100,
+	  .doc = "Send up to so many of all clients elsewhere, whatever safety.maxTrafficShift "
+		 "says" },
+	{ NULL },
+};
+
 static const struct kc_opt *const plan_lists[] = { file_opts, plan_opts, kc_cli_output, NULL };
 static const struct kc_opt *const verify_lists[] = { file_opts, kc_cli_output, NULL };
-static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts, plan_opts, kc_cli_output,
-						    NULL };
+static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts,    shift_opts,
+						    plan_opts, kc_cli_output, NULL };
 
 static const struct kc_opt watch_opts[] = {
 	{ "watch", 'w', KC_OPT_FLAG, .doc = "Go on, and show what changes" },
@@ -122,6 +129,7 @@ static void count(struct run *v)
 
 static void print_preview(const struct run *v, bool act)
 {
+	json_auto_t *fidelity = kc_publish_fidelity(v->publish);
 	_cleanup_buf_ struct kc_buf text = { 0 };
 	const json_t *note;
 	size_t i;
@@ -130,6 +138,12 @@ static void print_preview(const struct run *v, bool act)
 	fputs(kc_buf_get(&text), stdout);
 	json_array_foreach((json_t *)kc_publish_notes(v->publish), i, note)
 		printf("note: %s\n", json_string_value(note));
+	json_array_foreach(fidelity, i, note)
+		if (kc_json_get_int(note, "moved", 0))
+			printf("note: %s %s: %lld %% of all clients are sent elsewhere\n",
+			       kc_json_get_str(note, "provider", "?"),
+			       kc_json_get_str(note, "where", "?"),
+			       (long long)(kc_json_get_int(note, "moved", 0) + 9) / 10);
 	if (!v->pending && !v->refused)
 		puts("Nothing to do.");
 	else if (v->pending && !act)
@@ -240,12 +254,19 @@ static int run_plan(const struct kc_args *args, struct kc_err *err)
 
 static int run_apply(const struct kc_args *args, struct kc_err *err)
 {
-	return run_with(args, &(struct kc_publish_opts){ 0 }, true, err);
+	return run_with(args,
+			&(struct kc_publish_opts){
+				.allow_shift = (int)kc_args_long(args, "allow-shift", 0) },
+			true, err);
 }
 
 static int run_adopt(const struct kc_args *args, struct kc_err *err)
 {
-	return run_with(args, &(struct kc_publish_opts){ .adopt = true }, true, err);
+	return run_with(args,
+			&(struct kc_publish_opts){
+				.adopt = true,
+				.allow_shift = (int)kc_args_long(args, "allow-shift", 0) },
+			true, err);
 }
 
 /* Sleeps in steps, for Ctrl-C. */

@@ -336,13 +336,14 @@ json_t *kc_publish_fidelity(const struct kc_publish *p)
 	json_t *out = json_array();
 
 	for (size_t i = 0; i < p->n; i++)
-		json_array_append_new(out, kc_pack("{s:s, s:s, s:o}", "provider",
-						   p->copies[i].backend->name, "where",
-						   p->copies[i].backend->where(p->copies[i].conn),
-						   "stages",
-						   p->copies[i].fidelity
-							   ? json_incref(p->copies[i].fidelity)
-							   : json_array()));
+		json_array_append_new(out,
+				      kc_pack("{s:s, s:s, s:i, s:o}", "provider",
+					      p->copies[i].backend->name, "where",
+					      p->copies[i].backend->where(p->copies[i].conn),
+					      "moved", publish_shift(p, &p->copies[i]), "stages",
+					      p->copies[i].fidelity
+						      ? json_incref(p->copies[i].fidelity)
+						      : json_array()));
 	return out;
 }
 
@@ -431,6 +432,7 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 	p->claim = opts->claim;
 	p->adopt = opts->adopt;
 	p->remove = opts->remove;
+	p->allow_shift = opts->allow_shift;
 	r = p->claim ? check_claim(p, err) : 0;
 	p->notes = json_array();
 	p->copies =

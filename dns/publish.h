@@ -31,8 +31,9 @@ struct kc_publish_claim {
 
 struct kc_publish_opts {
 	const struct kc_publish_claim *claim; /* NULL: claims stay as they are */
-	bool adopt;  /* records that nobody marked become ours, in the step that changes them */
-	bool remove; /* the name is given up: marked first, and taken out by a later run */
+	bool adopt;	 /* records that nobody marked become ours, in the step that changes them */
+	int allow_shift; /* percent of clients that may be sent elsewhere; 0: as the policy says */
+	bool remove;	 /* the name is given up: marked first, and taken out by a later run */
 };
 
 /*
@@ -49,8 +50,8 @@ KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
 const json_t *kc_publish_plan(const struct kc_publish *p);
 /* What the plan's rrsets lose of what the policy says, and claims that do not count: [text]. */
 const json_t *kc_publish_notes(const struct kc_publish *p);
-/* What each copy makes of the policy's stages: [{"provider", "where", "stages": as ir.h has it}].
- * New reference. */
+/* What each copy makes of the policy's stages, and how many clients the change sends elsewhere, per
+ * mille: [{"provider", "where", "moved", "stages": as ir.h has it}]. New reference. */
 json_t *kc_publish_fidelity(const struct kc_publish *p);
 /* Copies that cannot be changed: [{"provider", "where", "why"}]. New reference. */
 json_t *kc_publish_refused(const struct kc_publish *p);

@@ -132,10 +132,26 @@ static int apply_claim(struct kc_publish *p, struct copy *c, const atomic_bool *
 	return kc_fail(err, KC_ECONFLICT, "others change it all the time; run the command again");
 }
 
+/* Of all copies before the first is changed. */
+static int check_shifts(const struct kc_publish *p, struct kc_err *err)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct copy *c = &p->copies[i];
+		int r = c->why.code ? 0 : publish_check_shift(p, c, err);
+
+		if (r < 0)
+			return kc_wrap(err, "%s %s", c->backend->name, c->backend->where(c->conn));
+	}
+	return 0;
+}
+
 int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err)
 {
 	size_t failed = 0;
+	int checked = check_shifts(p, err);
 
+	if (checked < 0)
+		return checked;
 	for (size_t i = 0; i < p->n; i++) {
 		struct copy *c = &p->copies[i];
 		struct kc_err why;

@@ -23,7 +23,8 @@ struct kc_publish {
 	const json_t *policy;		      /* borrowed */
 	const struct kc_publish_claim *claim; /* borrowed, or NULL */
 	bool adopt, remove;
-	int64_t due_s; /* until what is given up may go */
+	int allow_shift; /* percent; 0: as the policy says */
+	int64_t due_s;	 /* until what is given up may go */
 	json_t *notes, *plan;
 	long within_ms;
 	struct copy *copies;
@@ -32,6 +33,11 @@ struct kc_publish {
 
 /* Read a copy anew: before and wanted. */
 int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err);
+/* Per mille of all clients that a copy's change sends elsewhere; a region's own claim counts for
+ * nothing, and what was not ours before. */
+int publish_shift(const struct kc_publish *p, const struct copy *c);
+/* KC_EINVAL: more than may be at once. */
+int publish_check_shift(const struct kc_publish *p, const struct copy *c, struct kc_err *err);
 /* What is wanted of a name that is given up. */
 json_t *publish_gone(struct kc_publish *p, const json_t *before, json_t *notes);
 /* Who answers for a copy: its servers in the policy, or the provider's. */

@@ -137,6 +137,27 @@ def test_many_endpoints_in_one_script(pdns, cli, write):
     assert len(asked(pdns, name, "Tokyo")) == 1
 
 
+def test_not_too_much_at_once(pdns, cli, write):
+    """A change that sends more clients elsewhere than the policy allows is refused, whatever its kind."""
+    name = "budget.example.com"
+    budget = {"safety": {"maxTrafficShift": 30}, "route": "latency"}
+    file = write(policy(powerdns_copy(pdns), name=name, endpoints=endpoints(), **budget))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    added = endpoints() | {"syd": {"id": "syd", "at": "aws/ap-southeast-2", "addresses": ["127.0.1.5"]}}
+    file = write(policy(powerdns_copy(pdns), name=name, endpoints=added, **budget))
+    r = cli.ok("dns", "apply", "-f", file, "--yes")
+    assert "% of all clients are sent elsewhere" in r.out
+    fewer = {i: e for i, e in added.items() if i not in ("aws-fra", "az-tyo")}
+    file = write(policy(powerdns_copy(pdns), name=name, endpoints=fewer, **budget))
+    r = cli.run("dns", "apply", "-f", file, "--yes")
+    assert_refused(r, "of all clients elsewhere", "is 30 %", "--allow-shift")
+    assert asked(pdns, name, "Frankfurt") == ["127.0.1.1"]
+    r = cli.run("dns", "apply", "-f", file, "--yes", "--allow-shift", "10")
+    assert_refused(r, "is 10 %")
+    cli.ok("dns", "apply", "-f", file, "--yes", "--allow-shift", "100")
+    assert asked(pdns, name, "Frankfurt") == ["127.0.1.2"]
+
+
 def test_a_hand_made_script_is_left_alone(pdns, cli, write):
     name = "byhand.example.com"
     util = ["usr/bin/pdnsutil", f"--config-dir={pdns.folder}"]

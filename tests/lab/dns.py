@@ -32,6 +32,7 @@ def policy(*copies, name=NAME, owner="prod", endpoints=None, **spec):
         for i, e in endpoints.items()
     ]
     base = {"zone": "example.com", "owner": owner, "endpoints": listed, "publish": list(copies)}
+    base["safety"] = {"maxTrafficShift": 100}
     return {
         "apiVersion": "kubecdn.io/v1alpha1",
         "kind": "TrafficPolicy",

@@ -6,3 +6,4 @@ kc_test(dns_schedules SOURCES ${KC_TEST_DIR}/dns_schedules.c ${KC_TEST_DIR}/toy_
 target_link_options(test-dns_schedules PRIVATE -Wl,--wrap=kc_sleep_ms,--wrap=kc_sign,--wrap=kc_sign_public,--wrap=kc_sign_verify)
 kc_test(nsset SOURCES ${KC_TEST_DIR}/nsset.c DEPS dns codec-json base)
 kc_test(dns_fidelity SOURCES ${KC_TEST_DIR}/dns_fidelity.c DEPS dns codec-json base)
+kc_test(shift SOURCES ${KC_TEST_DIR}/shift.c DEPS dns codec-json base)
