@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from lab.cli import Cli, binary
 from lab.dns import RECORDS
-from lab.hosts import CACHE, LabHosts
+from lab.hosts import CACHE, LabHosts, run
 from lab.nameservers import Bind, Knot, PowerDNS
 
 
@@ -92,6 +92,19 @@ def server(request, tmp_path_factory, built):
 def knot(tmp_path_factory, built):
     with Knot(tmp_path_factory.mktemp("dns") / "knot", RECORDS) as s:
         yield s
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """{region: (private key's file, public key)}, by openssl."""
+    folder, made = tmp_path_factory.mktemp("keys"), {}
+    for region in ("eu", "us", "ap"):
+        file = folder / f"{region}.key"
+        file.touch(mode=0o600)
+        run("openssl", "genpkey", "-algorithm", "ed25519", "-out", file)
+        public = run("openssl", "pkey", "-in", file, "-pubout").stdout.splitlines()[1]
+        made[region] = file, public
+    return made
 
 
 @pytest.fixture

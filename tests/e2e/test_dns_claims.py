@@ -10,19 +10,6 @@ from lab.dns import copy_of, plan_of, policy
 from lab.hosts import run
 
 
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    """{region: (private key's file, public key)}, by openssl."""
-    folder, made = tmp_path_factory.mktemp("keys"), {}
-    for region in ("eu", "us", "ap"):
-        file = folder / f"{region}.key"
-        file.touch(mode=0o600)
-        run("openssl", "genpkey", "-algorithm", "ed25519", "-out", file)
-        public = run("openssl", "pkey", "-in", file, "-pubout").stdout.splitlines()[1]
-        made[region] = file, public
-    return made
-
-
 def regions(keys, *names):
     return [{"name": n, "publicKey": keys[n][1]} for n in names or keys]
 

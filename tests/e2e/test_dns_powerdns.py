@@ -1,8 +1,10 @@
 """PowerDNS chooses by place, health, weight and fence: real server, real checks, kdig as the client."""
 
 import ipaddress
+import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lab.cli import assert_refused
@@ -187,6 +189,32 @@ def test_moved_between_kinds(pdns, cli, write):
     stop.set()
     watcher.join()
     assert seen == {2, 4}
+
+
+SITES = {"eu": "aws/eu-central-1", "us": "gcp/us-central1", "ap": "azure/japaneast"}
+ORDER = {"eu": 1, "us": 2, "ap": 3}
+
+
+def test_regions_at_the_same_time(pdns, cli, write, keys):
+    """Each publishes at once, and the script has them all: nobody overwrites anybody."""
+    name, rounds = "collide.example.com", 1000 if os.environ.get("KC_NIGHTLY") else 6
+    data = policy(powerdns_copy(pdns), name=name, route="latency")
+    data["spec"]["endpoints"] = []
+    data["spec"]["regions"] = [{"name": n, "publicKey": keys[n][1], "at": SITES[n]} for n in ORDER]
+    file = write(data)
+
+    def claim(i, region):
+        address = f"198.18.{4 * ORDER[region] + i // 250}.{i % 250}"
+        args = ["--region", region, "--key", keys[region][0], "--addresses", address, "--yes"]
+        return cli.run("dns", "claim", "-f", file, *args), address
+
+    with ThreadPoolExecutor(3) as pool:
+        for i in range(rounds):
+            done = list(pool.map(lambda r, i=i: claim(i, r), ORDER))
+            assert [r.code for r, _ in done] == [0, 0, 0], done
+            got = [asked(pdns, name, p) for p in ("Frankfurt", "New York", "Tokyo")]
+            assert got == [[address] for _, address in done]
+    assert plan_of(cli, file) == {}
 
 
 def test_wrong_keys(pdns, cli, write, tmp_path):

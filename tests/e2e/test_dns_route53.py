@@ -11,7 +11,6 @@ import pytest
 from lab.cli import assert_refused
 from lab.dns import NAME, copy_of, plan_of, policy
 from lab.dns import WORLD as LOOPBACK
-from lab.hosts import run
 from lab.route53 import KEYS, Zone
 from sim.route53 import refusal
 from sim.world import CLIENTS
@@ -213,17 +212,6 @@ def test_one_wins(zone, cli, write):
         if i != winner:
             assert_refused(r, f'belongs to "fleet{winner}"|somebody else changed it')
     assert zone.ask(name) == [f"192.0.2.{winner + 1}"]
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    folder, made = tmp_path_factory.mktemp("keys"), {}
-    for region in ("eu", "us", "ap"):
-        file = folder / f"{region}.key"
-        file.touch(mode=0o600)
-        run("openssl", "genpkey", "-algorithm", "ed25519", "-out", file)
-        made[region] = file, run("openssl", "pkey", "-in", file, "-pubout").stdout.splitlines()[1]
-    return made
 
 
 SITES = {"eu": "aws/eu-central-1", "us": "gcp/us-central1", "ap": "azure/japaneast"}
