@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "lib/codec/json.h"
 
 /*
  * "my clusters/fra.yaml:3:7: …" stands for itself; everything else gets the program's name. A
@@ -67,7 +68,7 @@ int main(int argc, char **argv)
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
-	json_object_seed(0); /* before the first thread */
+	kc_json_init();
 	r = kc_opt_parse(&kc_cli_program, argc, argv, &args, &err);
 	if (r < 0) {
 		print_error(&err);

@@ -1,5 +1,4 @@
 /* kubecdn-node: the agent's command line. See protocol.h for what goes in and out. */
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,14 +16,6 @@
 #include "lib/codec/json.h"
 
 #define ENVELOPE_MAX (64u << 20)
-
-/* Envelopes hold secrets: what jansson frees is wiped first. */
-static void free_wiped(void *p)
-{
-	if (p)
-		kc_wipe(p, malloc_usable_size(p));
-	free(p);
-}
 
 static int read_envelope(const char *path, json_t **ret, struct kc_err *err)
 {
@@ -236,8 +227,7 @@ int main(int argc, char **argv)
 	struct kc_err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
-	json_set_alloc_funcs(xmalloc, free_wiped);
-	json_object_seed(0);
+	kc_json_init();
 	/* Started by sshd through a shell, PATH may lack the system's programs. */
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	if (argc == 2 && (streq(argv[1], "--help") || streq(argv[1], "help")))

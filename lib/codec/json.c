@@ -1,11 +1,25 @@
 #include "lib/codec/json.h"
 
 #include <stdarg.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
+
+static void free_wiped(void *p)
+{
+	if (p)
+		kc_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+void kc_json_init(void)
+{
+	json_set_alloc_funcs(xmalloc, free_wiped);
+	json_object_seed(0);
+}
 
 int kc_json_parse(const char *text, size_t len, const char *what, json_t **ret, struct kc_err *err)
 {

@@ -13,6 +13,9 @@
 
 #include "lib/base/err.h"
 
+/* Once, before the first thread and the first value: what jansson frees is wiped, for it may have
+ * been a secret; out of memory aborts. */
+void kc_json_init(void);
 /* Parse text of any origin: duplicates refused, depth bounded by jansson. what names it in errors.
  */
 int kc_json_parse(const char *text, size_t len, const char *what, json_t **ret, struct kc_err *err);

@@ -4,7 +4,6 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 from lab.cli import assert_refused
 from lab.dns import copy_of, plan_of, policy
 from lab.hosts import run
