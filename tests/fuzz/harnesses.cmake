@@ -9,5 +9,6 @@ kc_fuzz(journal SOURCES ${KC_TEST_DIR}/journal.c DEPS plan store codec-json base
 kc_fuzz(kube SOURCES ${KC_TEST_DIR}/kube.c DEPS objects net-kube codec-json base)
 kc_fuzz(nodespec SOURCES ${KC_TEST_DIR}/nodespec.c DEPS node node-kinds plan codec-json base)
 kc_fuzz(record SOURCES ${KC_TEST_DIR}/record.c DEPS plan store codec-json base)
+kc_fuzz(traffic_policy SOURCES ${KC_TEST_DIR}/traffic_policy.c DEPS dns codec-json base)
 kc_fuzz(yaml_spec SOURCES ${KC_TEST_DIR}/yaml_spec.c DEPS bootstrap-schema spec codec-yaml base)
 kc_fuzz(xml SOURCES ${KC_TEST_DIR}/xml.c DEPS codec-xml codec-json base)
