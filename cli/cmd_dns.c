@@ -1,4 +1,5 @@
 /* dns plan, apply, adopt, verify, claim: one policy at all copies of its zone. */
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,6 +71,20 @@ static const struct kc_opt *const status_lists[] = { file_opts, watch_opts, kc_c
 static const struct kc_opt *const delete_lists[] = { file_opts, delete_opts,   apply_opts,
 						     plan_opts, kc_cli_output, NULL };
 
+static const struct kc_opt simulate_opts[] = {
+	{ "fail", .type = KC_OPT_STRING, .meta = "WHAT",
+	  .doc = "Show only what happens when endpoint=ID or cloud=NAME is dead" },
+	{ "load", .type = KC_OPT_INT, .meta = "N", .min = 1, .max = INT32_MAX,
+	  .doc = "Of all clients together, in the unit of capacity (default: what is carried with "
+		 "nothing dead)" },
+	{ "ipv6", .type = KC_OPT_FLAG, .doc = "Clients that ask for AAAA instead of A" },
+	{ "html", .type = KC_OPT_STRING, .meta = "FILE",
+	  .doc = "Write a map, too: a page for browsers" },
+	{ NULL },
+};
+
+static const struct kc_opt *const simulate_lists[] = { file_opts, simulate_opts, kc_cli_output,
+						       NULL };
 static const struct kc_opt *const claim_lists[] = { file_opts, claim_opts,    apply_opts,
 						    plan_opts, kc_cli_output, NULL };
 
@@ -387,6 +402,22 @@ const struct kc_verb kc_cli_dns[] = {
 		      "kubecdn dns status -f www.yaml --watch",
 	  .opts = status_lists,
 	  .run = kc_cli_dns_status },
+	{ .path = "dns simulate",
+	  .summary = "Show who lands where, and what happens when endpoints or clouds are dead",
+	  .description =
+		  "For cities all over the world at every copy of the zone: with nothing dead, "
+		  "each\n"
+		  "endpoint, and each whole cloud with its DNS. MOVED: clients that are sent\n"
+		  "elsewhere; ON DEAD ONES: that get nobody alive even then; OUTAGE: until the "
+		  "last\n"
+		  "one is moved; CARRIES: the greatest load of all clients that overloads nobody.\n"
+		  "Nearness is the map's. No server is asked, but for claims where the policy has\n"
+		  "regions. In JSON shares are per mille.",
+	  .examples = "kubecdn dns simulate -f www.yaml\n"
+		      "kubecdn dns simulate -f www.yaml --fail cloud=aws --load 300\n"
+		      "kubecdn dns simulate -f www.yaml --html map.html",
+	  .opts = simulate_lists,
+	  .run = kc_cli_dns_simulate },
 	{ .path = "dns ns",
 	  .summary = "Which name servers a zone with several copies is to be delegated to",
 	  .description =

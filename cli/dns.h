@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/opt.h"
 
@@ -11,6 +12,12 @@
 int kc_cli_dns_policy(const struct kc_args *args, json_t **ret, struct kc_err *err);
 
 int kc_cli_dns_ns(const struct kc_args *args, struct kc_err *err);
+int kc_cli_dns_simulate(const struct kc_args *args, struct kc_err *err);
 int kc_cli_dns_status(const struct kc_args *args, struct kc_err *err);
+
+/* A report (dns/simulate.h) as a page that needs no network; failed: what is shown at first, or
+ * NULL.
+ */
+void kc_cli_dns_page(const json_t *report, const char *failed, struct kc_buf *out);
 
 #endif

@@ -29,6 +29,7 @@
 struct kc_dns_traits {
 	const char *provider; /* of lib/geo: near is one of its regions; NULL: by coordinates */
 	bool ranks, fences, checks;
+	bool spreads; /* by weight, also among those that are equally near */
 	/* Of health checks: the intervals to choose from (0-terminated), the range of failures in a
 	 * row, and what each may take until it counts as one; seconds. */
 	int intervals[4], min_failures, max_failures, timeout;

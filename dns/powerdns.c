@@ -208,6 +208,7 @@ static const struct kc_dns_traits traits = {
 	.ranks = true,
 	.fences = true,
 	.checks = true,
+	.spreads = true,
 	/* lua-health-checks-interval, 5 s unless the server's owner says otherwise; in 4.7 one
 	 * failure is enough, and a check has 2 s. */
 	.intervals = { 5 },

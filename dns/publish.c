@@ -191,6 +191,8 @@ static int make_wanted(const struct kc_publish *p, struct copy *c, const json_t 
 	_cleanup_free_ char *name = kc_policy_name(p->policy);
 	int r = 0;
 
+	json_decref(c->claims);
+	c->claims = json_incref(claims);
 	keep_claims(p, before, rrsets);
 	if (p->claim)
 		r = add_own_claim(p, before, claims, rrsets, err);
@@ -447,6 +449,7 @@ int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 		kc_publish_close(p);
 		return r;
 	}
+	publish_check_safety(p);
 	make_plan(p);
 	*ret = p;
 	return 0;
@@ -463,6 +466,7 @@ void kc_publish_close(struct kc_publish *p)
 		json_decref(p->copies[i].wanted);
 		json_decref(p->copies[i].allowed);
 		json_decref(p->copies[i].fidelity);
+		json_decref(p->copies[i].claims);
 	}
 	free(p->copies);
 	json_decref(p->notes);

@@ -53,6 +53,9 @@ const json_t *kc_publish_notes(const struct kc_publish *p);
 /* What each copy makes of the policy's stages, and how many clients the change sends elsewhere, per
  * mille: [{"provider", "where", "moved", "stages": as ir.h has it}]. New reference. */
 json_t *kc_publish_fidelity(const struct kc_publish *p);
+/* The claims that count at each copy (policy.h); null where they could not be read. New reference.
+ */
+json_t *kc_publish_claims(const struct kc_publish *p);
 /* Copies that cannot be changed: [{"provider", "where", "why"}]. New reference. */
 json_t *kc_publish_refused(const struct kc_publish *p);
 /* With opts.remove: seconds until a run will take out what is only marked now; 0: nothing is left

@@ -16,6 +16,7 @@ struct copy {
 	json_t *before, *wanted; /* rrsets as they were read, and as they are to be; or NULL */
 	json_t *allowed;	 /* what may be answered where the provider chooses */
 	json_t *fidelity;
+	json_t *claims;	   /* those that count there; NULL: not read */
 	struct kc_err why; /* it cannot be changed, if its code is not 0 */
 };
 
@@ -40,6 +41,8 @@ int publish_shift(const struct kc_publish *p, const struct copy *c);
 int publish_check_shift(const struct kc_publish *p, const struct copy *c, struct kc_err *err);
 /* What is wanted of a name that is given up. */
 json_t *publish_gone(struct kc_publish *p, const json_t *before, json_t *notes);
+/* All copies that could be changed are refused if the policy would not survive what it has to. */
+void publish_check_safety(struct kc_publish *p);
 /* Who answers for a copy: its servers in the policy, or the provider's. */
 int publish_servers(struct copy *c, json_t **ret, struct kc_err *err);
 /* Are two states the same, in whatever order? */

@@ -375,6 +375,7 @@ const struct kc_dns_backend kc_dns_route53 = {
 	.takes = takes,
 	.types = types,
 	.traits = &r53_traits,
+	.cloud = "aws",
 	.lower = r53_lower,
 	.raise = r53_raise,
 	.open = r53_open,

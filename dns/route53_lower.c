@@ -25,6 +25,7 @@ const struct kc_dns_traits r53_traits = {
 	.ranks = true,
 	.fences = true,
 	.checks = true,
+	.spreads = true,
 	/* RequestInterval, FailureThreshold; an HTTP check may take 4 s to connect and 2 s to
 	 * answer, a TCP check 10 s: the HealthCheck chapter of the developer guide. */
 	.intervals = { 10, 30 },

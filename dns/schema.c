@@ -13,6 +13,7 @@ static const char *const providers[] = {
 	"rfc2136", "powerdns", "route53", "clouddns", "azure", NULL
 };
 static const char *const routes[] = { "any", "latency", NULL };
+static const char *const survivals[] = { "none", "endpoint", "cloud", NULL };
 static const char *const protocols[] = { "https", "http", "tcp", NULL };
 static const char *const continents[] = { "AF", "AS", "EU", "NA", "OC", "SA", NULL };
 
@@ -388,6 +389,13 @@ static const struct kc_field fence_fields[] = {
 };
 
 static const struct kc_field safety_fields[] = {
+	{ .name = "survive",
+	  .type = KC_FIELD_STRING,
+	  .values = survivals,
+	  .def = "\"none\"",
+	  .doc = "endpoint: a policy is refused if, with any one endpoint dead, clients somewhere "
+		 "would get nobody alive; cloud: also with any whole cloud dead, with its DNS. "
+		 "`kubecdn dns simulate` shows who." },
 	{ .name = "maxTrafficShift",
 	  .type = KC_FIELD_INT,
 	  .max = 100,
