@@ -78,14 +78,20 @@ static json_t *where_to(const json_t *cell)
 	_cleanup_buf_ struct kc_buf out = { 0 };
 	const char *id;
 	json_t *share;
+	size_t n = 0;
 
 	json_object_foreach((json_t *)to, id, share) {
 		json_auto_t *text = percent_of(share);
+
+		if (n++ >= NAMED)
+			continue;
 
 		kc_buf_printf(&out, "%s%s", out.len ? ", " : "", id);
 		if (json_object_size(to) > 1)
 			kc_buf_printf(&out, " %s", json_string_value(text));
 	}
+	if (n > NAMED)
+		kc_buf_printf(&out, " and %zu more", n - NAMED);
 	return json_string(out.len ? kc_buf_get(&out) : "nowhere");
 }
 
@@ -144,7 +150,7 @@ static void print_load(const json_t *scenario)
 	static const struct kc_column columns[] = { { "ENDPOINT", "id" },
 						    { "SHARE", "share" },
 						    { "CAPACITY", "capacity" },
-						    { "", "over" },
+						    { "OVERLOADED", "over" },
 						    { NULL, NULL } };
 	json_auto_t *rows = json_array();
 	const char *id;
@@ -156,8 +162,7 @@ static void print_load(const json_t *scenario)
 					      percent_of(json_object_get(one, "share")), "capacity",
 					      number_of(json_object_get(one, "capacity"), ""),
 					      "over",
-					      kc_json_get_bool(one, "over", false) ? "overloaded"
-										   : ""));
+					      kc_json_get_bool(one, "over", false) ? "yes" : ""));
 	kc_cli_table(rows, columns);
 }
 

@@ -154,7 +154,8 @@ static json_t *scenario_of(const struct scenario *s)
 	outage = lost > 1e-9 ? json_null() : json_integer(affects(s) ? c->notice_s : 0);
 	return kc_pack("{s:s, s:b, s:o, s:o, s:i, s:i, s:o, s:o, s:o}", "failed", s->failed, "gone",
 		       0, "cells", cells, "load", load_of(s, load), "moved",
-		       (int)lround(moved * 1000), "dead", (int)ceil(lost * 1000 - 1e-6), "carries",
+		       (int)lround(moved * 1000), "dead",
+		       lost > 1e-9 && lost < 1e-3 ? 1 : (int)lround(lost * 1000), "carries",
 		       carries_of(c, load), "empty", empty, "outage", outage);
 }
 

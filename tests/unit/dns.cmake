@@ -7,3 +7,4 @@ target_link_options(test-dns_schedules PRIVATE -Wl,--wrap=kc_sleep_ms,--wrap=kc_
 kc_test(nsset SOURCES ${KC_TEST_DIR}/nsset.c DEPS dns codec-json base)
 kc_test(dns_fidelity SOURCES ${KC_TEST_DIR}/dns_fidelity.c DEPS dns codec-json base)
 kc_test(shift SOURCES ${KC_TEST_DIR}/shift.c DEPS dns codec-json base)
+kc_test(dns_simulate SOURCES ${KC_TEST_DIR}/dns_simulate.c DEPS dns codec-json base)
