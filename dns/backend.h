@@ -23,7 +23,8 @@ struct kc_dns_backend {
 	/* Types of records at the name that others could have put there, and ours. */
 	const char *const *types;
 	const struct kc_dns_traits *traits;
-	/* Whose failure takes these servers along, as endpoints of an IR have it; NULL: nobody's. */
+	/* Whose failure takes these servers along, as endpoints of an IR have it; NULL: nobody's.
+	 */
 	const char *cloud;
 	/* Of NS records at the apex: its own cannot be taken out; how many it takes, 0: any number.
 	 */

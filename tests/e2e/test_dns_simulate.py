@@ -8,8 +8,9 @@ import socket
 import pytest
 from lab.cli import REPO, assert_refused
 from lab.dns import NAME, WORLD, Targets, copy_of, policy, powerdns_copy
-from lab.hosts import wait_for
+from lab.hosts import run, wait_for
 from lab.nameservers import PowerDNS, free_port
+from lab.route53 import KEYS, Zone
 from sim.world import CLIENTS
 
 GOLDEN = REPO / "tests/golden/dns/simulate.txt"
@@ -33,13 +34,9 @@ def simulated(cli, file, *args):
     return {(s["failed"], c["client"]): c for s in copy["scenarios"] for c in s["cells"]}
 
 
-def answers(server, name):
+def answers(ask):
     """{client: the addresses that it gets}"""
-    got = {}
-    for place, subnet in SUBNETS.items():
-        found = server.dig(name, "A", f"+subnet={subnet}")
-        got[place] = found.get((f"{name}.", "A"), (None, []))[1]
-    return got
+    return {place: ask(subnet) for place, subnet in SUBNETS.items()}
 
 
 def told(cells, failed, endpoints):
@@ -72,13 +69,17 @@ def test_clients_get_what_it_says(pdns, cli, write, targets, fenced):
     cells = simulated(cli, file)
     cli.ok("dns", "apply", "-f", file, "--yes")
     different = set()
+
+    def ask(subnet):
+        return pdns.dig(name, "A", f"+subnet={subnet}").get((f"{name}.", "A"), (None, []))[1]
+
     for dead in [None, *endpoints]:
         failed = f"endpoint {dead['id']}" if dead else "none"
         expected = told(cells, failed, endpoints)
         different.add(json.dumps(expected))
         if dead:
             targets.stop(dead["addresses"][0])
-        wait_for(f"{failed}: {expected}", lambda want=expected: answers(pdns, name) == want, 20)
+        wait_for(f"{failed}: {expected}", lambda want=expected: answers(ask) == want, 20)
         if dead:
             targets.start(dead["addresses"][0])
     # Every death was felt by somebody.
@@ -86,6 +87,27 @@ def test_clients_get_what_it_says(pdns, cli, write, targets, fenced):
     if fenced:
         lost = cells["endpoint aws-fra", "Madrid"]
         assert lost["to"] == {"aws-fra": 1000} and lost["dead"] == 1000
+
+
+@pytest.mark.parametrize("fenced", [False, True], ids=["open", "fenced"])
+def test_clients_of_route53_get_what_it_says(cli, write, fenced):
+    """Of the simulated one: its own regions are what is near there."""
+    # No address of loopback: Route 53 would not check it.
+    endpoints = [{**e, "addresses": [e["addresses"][0].replace("127.0.1", "192.0.2")]} for e in WORLD + MORE]
+    spec = {"route": "latency", "health": {}}
+    if fenced:
+        spec["fence"] = [{"clients": ["EU", "AF"], "only": ["aws-fra", "syd"]}]
+    cli.extra_env |= KEYS
+    with Zone() as zone:
+        file = write(policy(zone.entry(), endpoints=listed(endpoints), **spec))
+        cells = simulated(cli, file)
+        cli.ok("dns", "apply", "-f", file, "--yes")
+        clouds = {"cloud gcp": {"gcp-iowa", "gcp-fra"}, "cloud azure": {"az-tyo"}}
+        alone = {f"endpoint {e['id']}": {e["id"]} for e in endpoints}
+        for failed, dead in ({"none": set()} | alone | clouds).items():
+            zone.down.clear()
+            zone.down |= {a for e in endpoints if e["id"] in dead for a in e["addresses"]}
+            assert answers(lambda subnet: zone.ask(NAME, subnet)) == told(cells, failed, endpoints), failed
 
 
 def test_weights_are_shares(pdns, cli, write):
@@ -127,6 +149,24 @@ def test_what_must_be_survived(pdns, cli, write):
     assert_refused(cli.run("dns", "plan", "-f", file), "cloud aws dead nobody alive answers Bogota")
     spec["safety"] = {"survive": "endpoint"}
     cli.ok("dns", "plan", "-f", write(policy(powerdns_copy(pdns), fence=fence, **spec)))
+
+
+def test_a_region_says_what_is_so(pdns, cli, write, tmp_path):
+    """Its claim is not refused for what the policy wants to survive; an operator's change is."""
+    key = tmp_path / "eu.key"
+    key.touch(mode=0o600)
+    run("openssl", "genpkey", "-algorithm", "ed25519", "-out", key)
+    public = run("openssl", "pkey", "-in", key, "-pubout").stdout.splitlines()[1]
+    spec = {"name": "region.example.com", "safety": {"survive": "endpoint"}, "health": {}}
+    region = {"name": "eu", "publicKey": public}
+    file = write(policy(powerdns_copy(pdns), endpoints={"a": ["192.0.2.1"]}, regions=[region], **spec))
+    claim = ["dns", "claim", "-f", file, "--region", "eu", "--key", key, "--yes"]
+    assert_refused(cli.run("dns", "plan", "-f", file), "endpoint a dead nobody alive answers")
+    cli.ok(*claim, "--addresses", "192.0.2.7")
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    assert simulated(cli, file)["none", "Tokyo"]["to"] == {"a": 500, "eu": 500}
+    cli.ok(*claim, "--withdraw")
+    assert simulated(cli, file)["none", "Tokyo"]["to"] == {"a": 1000}
 
 
 class Silent:
