@@ -75,8 +75,7 @@ static const struct kc_opt simulate_opts[] = {
 	{ "fail", .type = KC_OPT_STRING, .meta = "WHAT",
 	  .doc = "Show only what happens when endpoint=ID or cloud=NAME is dead" },
 	{ "load", .type = KC_OPT_INT, .meta = "N", .min = 1, .max = INT32_MAX,
-	  .doc = "Of all clients together, in the unit of capacity (default: what is carried with "
-		 "nothing dead)" },
+	  .doc = "Load of all clients together (default: what is carried normally)" },
 	{ "ipv6", .type = KC_OPT_FLAG, .doc = "Clients that ask for AAAA instead of A" },
 	{ "html", .type = KC_OPT_STRING, .meta = "FILE",
 	  .doc = "Write a map, too: a page for browsers" },

@@ -1,6 +1,7 @@
 """`kubecdn dns` at real name servers: what is shown, what is written, whose it is, who wins, and what
 becomes of it when something in between goes wrong. kdig says what clients get."""
 
+import shutil
 import signal
 import threading
 import time
@@ -393,6 +394,7 @@ def test_the_how_to(knot, tmp_path):
     """Its commands, with the example as it is but for the port."""
     example = (REPO / "examples/traffic-policy.yaml").read_text()
     (tmp_path / "examples").mkdir()
+    shutil.copy(REPO / "examples/traffic-policy-world.yaml", tmp_path / "examples")
     file = tmp_path / "examples/traffic-policy.yaml"
     file.write_text(example.replace("port: 5300", f"port: {knot.port}"))
     env = {"PATH": f"{binary().parent}:/usr/bin:/bin", "SECRET": knot.secret, "HOME": str(tmp_path)}
