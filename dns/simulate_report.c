@@ -407,8 +407,8 @@ static int check_scenario(const json_t *policy, const json_t *copy, const json_t
 		return 0;
 	return kc_fail(err, KC_EINVAL,
 		       "spec.safety.survive is %s, and with %s dead nobody alive answers %s%s "
-		       "(%s, %s of spec.publish[%lld]); see `kubecdn dns simulate`, and add an "
-		       "endpoint, widen the fence, or ask for less",
+		       "(%s, %s of spec.publish[%lld]); see `kubecdn dns simulate`; add an "
+		       "endpoint or a copy of the zone elsewhere, widen the fence, or ask for less",
 		       survive, streq(failed, "none") ? "nothing" : failed,
 		       json_string_value(json_array_get(empty, 0)), more > 1 ? " and others" : "",
 		       type, kc_json_get_str(copy, "provider", ""),

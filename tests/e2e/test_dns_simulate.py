@@ -229,6 +229,8 @@ def test_one_scenario(cli):
     assert one["copies"][0]["scenarios"][0]["cells"] == before["cells"]
     assert any(e["over"] for e in before["load"].values())
     assert not any(e["over"] for e in one["copies"][0]["scenarios"][0]["load"].values())
+    six = cli.ok("dns", "simulate", "-f", EXAMPLE, "-o", "json", "--ipv6").json
+    assert six["type"] == "AAAA" and six["copies"][0]["scenarios"][0]["dead"] == 1000
     text = cli.ok("dns", "simulate", "-f", EXAMPLE, "--fail", "endpoint=dc1").out
     assert "With endpoint dc1 dead:" in text and not re.search(r"^none ", text, re.M)
 
