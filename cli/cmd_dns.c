@@ -67,6 +67,7 @@ static const struct kc_opt watch_opts[] = {
 	{ NULL },
 };
 
+static const struct kc_opt *const export_lists[] = { file_opts, NULL };
 static const struct kc_opt *const status_lists[] = { file_opts, watch_opts, kc_cli_output, NULL };
 static const struct kc_opt *const delete_lists[] = { file_opts, delete_opts,   apply_opts,
 						     plan_opts, kc_cli_output, NULL };
@@ -417,6 +418,15 @@ const struct kc_verb kc_cli_dns[] = {
 		      "kubecdn dns simulate -f www.yaml --html map.html",
 	  .opts = simulate_lists,
 	  .run = kc_cli_dns_simulate },
+	{ .path = "dns export",
+	  .summary =
+		  "A TrafficPolicy as a piece of a zone file, for servers nobody here can change",
+	  .description = "Plain records and the owner's mark; what plain records lose stands in "
+			 "comments.\n"
+			 "Claims of regions are read from the first copy that can be.",
+	  .examples = "kubecdn dns export -f www.yaml >> example.com.zone",
+	  .opts = export_lists,
+	  .run = kc_cli_dns_export },
 	{ .path = "dns ns",
 	  .summary = "Which name servers a zone with several copies is to be delegated to",
 	  .description =

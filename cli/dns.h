@@ -11,6 +11,7 @@
 /* The policy of -f FILE, checked. KC_EXIT_USAGE without one. */
 int kc_cli_dns_policy(const struct kc_args *args, json_t **ret, struct kc_err *err);
 
+int kc_cli_dns_export(const struct kc_args *args, struct kc_err *err);
 int kc_cli_dns_ns(const struct kc_args *args, struct kc_err *err);
 int kc_cli_dns_simulate(const struct kc_args *args, struct kc_err *err);
 int kc_cli_dns_status(const struct kc_args *args, struct kc_err *err);

@@ -206,6 +206,18 @@ def test_given_up(knot, cli, write):
     assert "Nothing to do" in cli.ok("dns", "delete", "-f", file, "--yes").out
 
 
+def test_exported(knot, cli, write, tmp_path):
+    """What is exported, a server takes as its zone file; and the policy then has nothing to do there."""
+    name = "exported.example.com"
+    file = write(policy(copy_of(knot), name=name))
+    text = cli.ok("dns", "export", "-f", file).out
+    with Knot(tmp_path / "other", text) as other:
+        assert other.addresses(name) == ["192.0.2.1", "192.0.2.2"]
+        assert plan_of(cli, write(policy(copy_of(other), name=name))) == {}
+    fence = [{"clients": ["EU"], "only": ["fra"]}]
+    assert_refused(cli.run("dns", "export", "-f", write(policy(copy_of(knot), fence=fence))), "fence")
+
+
 def states(r):
     return [c["state"] for c in r.json["copies"]]
 
