@@ -126,10 +126,15 @@ static void refuses(json_t *theirs, int code, const char *want)
 
 static void test_rrsets(void **state)
 {
-	json_auto_t *geo = kc_pack("{s:s, s:s, s:s, s:{s:s}, s:i, s:[{s:s}]}", "Name", "a.", "Type",
-				   "A", "SetIdentifier", "x", "GeoLocation", "CountryCode", "DE",
-				   "TTL", 1, "ResourceRecords", "Value", "192.0.2.1");
-	json_auto_t *ours = NULL;
+	json_auto_t *part = kc_pack("{s:s, s:s, s:s, s:{s:s, s:s}, s:i, s:[{s:s}]}", "Name", "a.",
+				    "Type", "A", "SetIdentifier", "x", "GeoLocation", "CountryCode",
+				    "US", "SubdivisionCode", "CA", "TTL", 1, "ResourceRecords",
+				    "Value", "192.0.2.1"),
+		    *whole = kc_pack("{s:s, s:s, s:s, s:{s:s}, s:i, s:[{s:s}]}", "Name", "a.",
+				     "Type", "A", "SetIdentifier", "x", "GeoLocation",
+				     "ContinentCode", "EU", "TTL", 1, "ResourceRecords", "Value",
+				     "192.0.2.1");
+	json_auto_t *ours = NULL, *eu = NULL, *again = NULL;
 	struct kc_err err;
 	json_t *back = NULL;
 
@@ -143,11 +148,18 @@ static void test_rrsets(void **state)
 		KC_EFAIL, "a. A: no boolean \"EvaluateTargetHealth\"");
 
 	/* What is routed in another way is seen as such, and never written. */
-	assert_int_equal(kc_route53_rrset_read(geo, &ours, &err), 0);
-	assert_string_equal(json_string_value(kc_json_at(ours, "other.GeoLocation.CountryCode")),
-			    "DE");
+	assert_int_equal(kc_route53_rrset_read(part, &ours, &err), 0);
+	assert_string_equal(json_string_value(
+				    kc_json_at(ours, "other.GeoLocation.SubdivisionCode")),
+			    "CA");
 	assert_int_equal(kc_route53_rrset_write(ours, &back, &err), KC_EINVAL);
 	assert_null(back);
+
+	assert_int_equal(kc_route53_rrset_read(whole, &eu, &err), 0);
+	assert_string_equal(kc_json_get_str(eu, "continent", ""), "EU");
+	assert_int_equal(kc_route53_rrset_write(eu, &again, &err), 0);
+	assert_true(json_equal(json_object_get(again, "GeoLocation"),
+			       json_object_get(whole, "GeoLocation")));
 }
 
 int main(void)
