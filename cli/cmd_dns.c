@@ -15,7 +15,10 @@
 #include "lib/crypto/hash.h"
 #include "lib/plan/plan.h"
 
-enum { MANIFEST_MAX = 1 << 20, KEY_MAX = 4096 };
+/* SHOWN: entries of a plan, in text. */
+enum { SHOWN = 100, MANIFEST_MAX = 8 << 20, KEY_MAX = 4096 };
+
+static const char *const actions[] = { "create", "update", "delete" };
 
 static const struct kc_opt file_opts[] = {
 	{ "file", 'f', KC_OPT_STRING, "FILE", .doc = "Manifest of a TrafficPolicy, - for stdin" },
@@ -96,7 +99,7 @@ struct run {
 	char *key;
 	struct kc_publish *publish;
 	char hash[KC_SHA256_HEX];
-	size_t pending, refused;
+	size_t pending, refused, copies_refused;
 	bool applied;
 };
 
@@ -130,6 +133,17 @@ static int load(struct run *v, struct kc_err *err)
 	return kc_cli_dns_policy(v->args, &v->policy, err);
 }
 
+/* Of what is refused, that is not one of many hosts. */
+static size_t count_copies(const json_t *refused)
+{
+	const json_t *one;
+	size_t i, n = 0;
+
+	json_array_foreach((json_t *)refused, i, one)
+		n += !json_object_get(one, "name");
+	return n;
+}
+
 static void count(struct run *v)
 {
 	const json_t *plan = kc_publish_plan(v->publish), *task;
@@ -137,19 +151,49 @@ static void count(struct run *v)
 	size_t i;
 
 	v->refused = json_array_size(refused);
+	v->copies_refused = count_copies(refused);
 	json_array_foreach(json_object_get(plan, "tasks"), i, task)
 		v->pending += !streq(kc_json_get_str(task, "action", ""), "keep");
 	kc_sha256_json(plan, v->hash);
+}
+
+/* The plan, of whose entries only the first are shown and all others counted. */
+static json_t *shortened(const json_t *plan)
+{
+	json_t *tasks = json_object_get(plan, "tasks"), *out = json_array(), *task;
+	json_int_t more[ARRAY_SIZE(actions)] = { 0 };
+	size_t i, shown = 0;
+
+	json_array_foreach(tasks, i, task) {
+		const char *action = kc_json_get_str(task, "action", "keep");
+		size_t a = 0;
+
+		while (a + 1 < ARRAY_SIZE(actions) && !streq(actions[a], action))
+			a++;
+		if (streq(action, "keep") || shown++ < SHOWN)
+			json_array_append(out, task);
+		else
+			more[a]++;
+	}
+	for (size_t a = 0; a < ARRAY_SIZE(actions); a++) {
+		_cleanup_free_ char *id = xasprintf("%lld more", (long long)more[a]);
+
+		if (more[a])
+			json_array_append_new(out, kc_pack("{s:s, s:s, s:I}", "id", id, "action",
+							   actions[a], "count", more[a]));
+	}
+	return kc_pack("{s:o}", "tasks", out);
 }
 
 static void print_preview(const struct run *v, bool act)
 {
 	json_auto_t *fidelity = kc_publish_fidelity(v->publish);
 	_cleanup_buf_ struct kc_buf text = { 0 };
+	json_auto_t *plan = shortened(kc_publish_plan(v->publish));
 	const json_t *note;
 	size_t i;
 
-	kc_plan_text(kc_publish_plan(v->publish), kc_cli_color_stdout(v->args), &text);
+	kc_plan_text(plan, kc_cli_color_stdout(v->args), &text);
 	fputs(kc_buf_get(&text), stdout);
 	json_array_foreach((json_t *)kc_publish_notes(v->publish), i, note)
 		printf("note: %s\n", json_string_value(note));
@@ -220,7 +264,7 @@ static int end(const struct run *v, int r, struct kc_err *err)
 		return KC_EFAIL;
 	if (r == KC_ECANCELED || r == KC_ECONFLICT)
 		return r;
-	if (json_array_size(refused) && json_array_size(refused) < copies) {
+	if (json_array_size(refused) && count_copies(refused) < copies) {
 		add_refused(v, r, err);
 		fprintf(stderr, "kubecdn: %s\n", err->msg);
 		return KC_EXIT_SOME;
@@ -246,7 +290,7 @@ static int go(struct run *v, const struct kc_publish_opts *opts, bool may_act, s
 	count(v);
 	/* With every copy refused there is no plan to show. */
 	if (kc_cli_wants_text(v->args) &&
-	    v->refused < json_array_size(kc_json_at(v->policy, "spec.publish")))
+	    v->copies_refused < json_array_size(kc_json_at(v->policy, "spec.publish")))
 		print_preview(v, yes);
 	if (yes)
 		r = act(v, err);

@@ -16,6 +16,16 @@
 #include "dns/ir.h"
 #include "lib/base/err.h"
 
+/* An rrset that a zone has, borrowed for a call. data NULL: the provider chooses, in a way that
+ * only the back end knows. */
+struct kc_dns_found {
+	const char *name, *type;
+	int64_t ttl;
+	const char *const *data;
+	size_t n;
+};
+typedef int kc_dns_found_fn(void *cookie, const struct kc_dns_found *found, struct kc_err *err);
+
 struct kc_dns_backend {
 	const char *name; /* as spec.publish[].provider has it */
 	/* Fields of spec.publish[] that it must have, and that it may have, beside those of all. */
@@ -56,9 +66,20 @@ struct kc_dns_backend {
 	 */
 	int (*read)(void *conn, const json_t *which, json_t **ret_rrsets, struct kc_err *err);
 	/*
+	 * As read(), for many names at once and without holding them all: of each name the rrsets
+	 * of .types, and TXT at its kc_claim_name(); in any order, and others between them. Names
+	 * are absolute. NULL: read() is called a name. scans_all: all types there are of a name.
+	 */
+	int (*scan)(void *conn, const char *const *names, size_t n, kc_dns_found_fn *found,
+		    void *cookie, struct kc_err *err);
+	bool scans_all;
+	/* Names that one change may have, beside the one that is steered; 0: one. */
+	size_t batch;
+	/*
 	 * In one step, or not at all: each of which, now exactly as in before (there, or absent),
-	 * becomes as in after. KC_ECONFLICT: one of them is not as in before. After KC_EAGAIN or
-	 * KC_ETIMEOUT it may have happened or not.
+	 * becomes as in after. A name without a type, of a back end that scans_all, is one at
+	 * which nothing stands at all. KC_EINVAL: too much for one change. KC_ECONFLICT: one of
+	 * them is not as in before. After KC_EAGAIN or KC_ETIMEOUT it may have happened or not.
 	 */
 	int (*change)(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err);

@@ -315,6 +315,55 @@ static void check_copies(const json_t *doc, struct kc_report *rep)
 		}
 }
 
+static void check_host(const json_t *doc, size_t i, const json_t *host, json_t *seen,
+		       struct kc_report *rep)
+{
+	const char *name = kc_json_get_str(host, "name", ""), *a;
+	const char *zone = kc_json_get_str(spec_of(doc), "zone", "");
+	size_t n = strlen(name), z = strlen(zone), k, m;
+	const json_t *addresses = json_object_get(host, "addresses"), *v, *w,
+		     *first = json_object_get(seen, name);
+	_cleanup_free_ char *at = xasprintf("/spec/hosts/%zu/name", i);
+
+	if (streq(name, name_of(doc)))
+		kc_report_value(rep, at, "this is metadata.name, which spec.endpoints lead from");
+	else if (first)
+		kc_report_value(rep, at,
+				"spec.hosts[%lld] is named \"%s\", too; put its addresses into "
+				"one of them",
+				(long long)json_integer_value(first), name);
+	else if (!streq(name, zone) &&
+		 !(n > z && name[n - z - 1] == '.' && streq(name + n - z, zone)))
+		kc_report_value(rep, at, "%s is not in the zone %s; name it in full, as n1.%s",
+				name, zone, zone);
+	else if (n + strlen("_kc._wildcard.") > NAME_MAX_LEN)
+		kc_report_value(rep, at,
+				"the record beside it would have a longer name than the %d bytes "
+				"that DNS takes; use a shorter name",
+				NAME_MAX_LEN);
+	json_object_set_new(seen, name, json_integer((json_int_t)i));
+	json_array_foreach((json_t *)addresses, k, v)
+		json_array_foreach((json_t *)addresses, m, w) {
+			_cleanup_free_ char *here = NULL;
+
+			if (m >= k || !json_equal(v, w))
+				continue;
+			here = xasprintf("/spec/hosts/%zu/addresses/%zu", i, k);
+			a = json_string_value(v);
+			kc_report_value(rep, here, "%s is in the list already; take it out", a);
+		}
+}
+
+static void check_hosts(const json_t *doc, struct kc_report *rep)
+{
+	json_auto_t *seen = json_object();
+	const json_t *host;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec_of(doc), "hosts"), i, host)
+		check_host(doc, i, host, seen, rep);
+}
+
 static int check(const json_t *doc, struct kc_report *rep, json_t **ret, struct kc_err *err)
 {
 	json_auto_t *full = NULL;
@@ -325,6 +374,7 @@ static int check(const json_t *doc, struct kc_report *rep, json_t **ret, struct 
 	check_name_in_zone(full, rep);
 	check_some_source(full, rep);
 	check_endpoints(full, rep);
+	check_hosts(full, rep);
 	check_regions(full, rep);
 	check_shared_names(full, rep);
 	check_places(full, "endpoints", rep);

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "dns/backend.h"
+#include "dns/claims.h"
 #include "dns/lua.h"
 #include "dns/powerdns.h"
 #include "dns/update.h"
@@ -17,7 +18,8 @@
 #include "lib/net/dns.h"
 #include "lib/net/http.h"
 
-enum { REPLY_MAX = 8 << 20 };
+/* FEW: names that are quicker to ask for than a zone of any size. */
+enum { REPLY_MAX = 8 << 20, ZONE_MAX = 64 << 20, FEW = 8, BATCH = 500 };
 
 struct conn {
 	struct primary primary;
@@ -158,24 +160,35 @@ int pdns_rrsets(const char *reply, size_t len, const char *api, const json_t *wh
 	return 0;
 }
 
+/* GET of the zone, with a query or none; the reply has status 200. */
+static int get(struct conn *c, const char *query, size_t max, struct kc_http_reply *ret,
+	       struct kc_err *err)
+{
+	_cleanup_wiped_ char *key = xasprintf("X-API-Key: %s", c->key);
+	_cleanup_free_ char *url = xasprintf("%s%s", c->api, query);
+	const char *const headers[] = { key, NULL };
+	int r = kc_http_do(c->http,
+			   &(struct kc_http_req){ .url = url, .headers = headers, .max = max }, ret,
+			   err);
+
+	return r < 0 ? r : check_status(c, ret, err);
+}
+
+static int get_name(struct conn *c, const char *name, struct kc_http_reply *ret, struct kc_err *err)
+{
+	_cleanup_free_ char *escaped = kc_http_escape(name),
+			    *query = xasprintf("?rrset_name=%s", escaped);
+
+	return get(c, query, REPLY_MAX, ret, err);
+}
+
 static int read_name(struct conn *c, const char *name, const json_t *which, json_t *found,
 		     struct kc_err *err)
 {
-	_cleanup_wiped_ char *key = xasprintf("X-API-Key: %s", c->key);
-	_cleanup_free_ char *escaped = kc_http_escape(name),
-			    *url = xasprintf("%s?rrset_name=%s", c->api, escaped);
-	const char *const headers[] = { key, NULL };
 	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
-	int r = kc_http_do(c->http,
-			   &(struct kc_http_req){
-				   .url = url, .headers = headers, .max = REPLY_MAX },
-			   &reply, err);
+	int r = get_name(c, name, &reply, err);
 
-	if (r == 0)
-		r = check_status(c, &reply, err);
-	if (r == 0)
-		r = pdns_rrsets(reply.body, reply.len, c->api, which, found, err);
-	return r;
+	return r < 0 ? r : pdns_rrsets(reply.body, reply.len, c->api, which, found, err);
 }
 
 /* A request a name, in the order of which. */
@@ -196,6 +209,74 @@ static int pdns_read(void *conn, const json_t *which, json_t **ret_rrsets, struc
 	}
 	*ret_rrsets = TAKE(found);
 	return 0;
+}
+
+struct scanning {
+	kc_dns_found_fn *found;
+	void *cookie;
+};
+
+/* One of the API's rrsets, as far as its records are not disabled. */
+static int scan_rrset(void *cookie, const json_t *rrset, struct kc_err *err)
+{
+	const struct scanning *s = cookie;
+	_cleanup_free_ const char **data = NULL;
+	struct kc_dns_found f = { 0 };
+	const json_t *records, *record;
+	size_t i;
+	int r = kc_json_str(rrset, "an rrset", "name", &f.name, err);
+
+	if (r == 0)
+		r = kc_json_str(rrset, "an rrset", "type", &f.type, err);
+	if (r == 0)
+		r = kc_json_int(rrset, "an rrset", "ttl", &f.ttl, err);
+	if (r == 0)
+		r = kc_json_arr(rrset, "an rrset", "records", &records, err);
+	if (r < 0)
+		return r;
+	f.data = data = xcalloc(json_array_size(records) + 1, sizeof(*data));
+	json_array_foreach((json_t *)records, i, record) {
+		r = kc_json_str(record, "a record", "content", &data[f.n], err);
+		if (r < 0)
+			return r;
+		f.n += !kc_json_get_bool(record, "disabled", false);
+	}
+	return f.n ? s->found(s->cookie, &f, err) : 0;
+}
+
+static int scan_reply(struct conn *c, const struct kc_http_reply *reply, struct scanning *s,
+		      struct kc_err *err)
+{
+	return kc_json_each(reply->body, reply->len, c->api, "rrsets", scan_rrset, s, err);
+}
+
+static int scan_name(struct conn *c, const char *name, struct scanning *s, struct kc_err *err)
+{
+	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
+	int r = get_name(c, name, &reply, err);
+
+	return r < 0 ? r : scan_reply(c, &reply, s, err);
+}
+
+/* A few names one by one, each and what stands beside it; many are read with all of the zone. */
+static int pdns_scan(void *conn, const char *const *names, size_t n, kc_dns_found_fn *found,
+		     void *cookie, struct kc_err *err)
+{
+	struct scanning s = { .found = found, .cookie = cookie };
+	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; n <= FEW && i < n && r == 0; i++) {
+		_cleanup_free_ char *beside = kc_claim_name(names[i], NULL);
+
+		r = scan_name(conn, names[i], &s, err);
+		if (r == 0)
+			r = scan_name(conn, beside, &s, err);
+	}
+	if (n <= FEW)
+		return r;
+	r = get(conn, "", ZONE_MAX, &reply, err);
+	return r < 0 ? r : scan_reply(conn, &reply, &s, err);
 }
 
 static int pdns_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
@@ -301,5 +382,8 @@ const struct kc_dns_backend kc_dns_powerdns = {
 	.where = pdns_where,
 	.servers = pdns_servers,
 	.read = pdns_read,
+	.scan = pdns_scan,
+	.scans_all = true,
+	.batch = BATCH,
 	.change = pdns_change,
 };

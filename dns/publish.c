@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dns/claims.h"
+#include "dns/hosts.h"
 #include "dns/policy.h"
 #include "dns/publish_priv.h"
 #include "lib/base/str.h"
@@ -45,36 +46,44 @@ static bool is_claim(const json_t *policy, const json_t *rrset)
 	return !streq(kc_json_get_str(rrset, "name", ""), name);
 }
 
+char *publish_refusal(const struct kc_publish *p, const char *name, const json_t *mark,
+		      const char *type)
+{
+	const char *ours = kc_json_get_str(json_object_get(p->policy, "spec"), "owner", "");
+	_cleanup_free_ char *at = kc_claim_name(name, NULL), *owner = NULL;
+
+	if (json_array_size(mark)) {
+		owner = kc_policy_mark_owner(json_string_value(json_array_get(mark, 0)));
+		if (owner && json_array_size(mark) == 1 && streq(owner, ours))
+			return NULL;
+		return owner ? xasprintf("%s belongs to \"%s\" (TXT %s); choose another name, or "
+					 "let that owner give it up",
+					 name, owner, at)
+			     : xasprintf("the TXT record %s is not by kubecdn; remove it", at);
+	}
+	if (!type || p->adopt)
+		return NULL;
+	return xasprintf("%s has a %s record that kubecdn did not make, and nothing is changed "
+			 "that "
+			 "it did not make; if it is yours, take it over with `kubecdn dns adopt`",
+			 name, type);
+}
+
 /* Whose records are these? An error says so, and what to do. */
 static int check_owner(const struct kc_publish *p, const json_t *before, struct kc_err *err)
 {
-	const json_t *policy = p->policy;
-	_cleanup_free_ char *name = kc_policy_name(policy), *mark = kc_policy_mark_name(policy);
-	const char *ours = kc_json_get_str(json_object_get(policy, "spec"), "owner", "");
-	const json_t *txt = json_object_get(kc_dns_rrset_find(before, mark, "TXT"), "data"), *v;
+	const json_t *policy = p->policy, *v;
+	_cleanup_free_ char *name = kc_policy_name(policy), *at = kc_policy_mark_name(policy),
+			    *why = NULL;
+	const char *type = NULL;
 	size_t i;
 
-	json_array_foreach((json_t *)txt, i, v) {
-		_cleanup_free_ char *owner = kc_policy_mark_owner(json_string_value(v));
-
-		if (owner && json_array_size(txt) == 1 && streq(owner, ours))
-			return 0;
-		if (owner)
-			return kc_fail(err, KC_ECONFLICT,
-				       "%s belongs to \"%s\" (TXT %s); choose another name, or let "
-				       "that owner give it up",
-				       name, owner, mark);
-		return kc_fail(err, KC_ECONFLICT, "the TXT record %s is not by kubecdn; remove it",
-			       mark);
-	}
 	json_array_foreach((json_t *)before, i, v)
-		if (!p->adopt && !is_claim(policy, v))
-			return kc_fail(err, KC_ECONFLICT,
-				       "%s has a %s record that kubecdn did not make, and nothing "
-				       "is changed that it did not make; if it is yours, take it "
-				       "over with `kubecdn dns adopt`",
-				       name, kc_json_get_str(v, "type", "?"));
-	return 0;
+		if (!type && !is_claim(policy, v))
+			type = kc_json_get_str(v, "type", "?");
+	why = publish_refusal(p, name,
+			      json_object_get(kc_dns_rrset_find(before, at, "TXT"), "data"), type);
+	return why ? kc_fail(err, KC_ECONFLICT, "%s", why) : 0;
 }
 
 /* --- what is wanted */
@@ -316,6 +325,8 @@ static void plan_copy(const struct copy *c, json_t *tasks)
 	json_array_foreach(c->before, i, one)
 		if (!find(c->wanted, one))
 			plan_rrset(c, one, tasks);
+	if (c->hosts)
+		hosts_plan(c->hosts, c->backend->where(c->conn), tasks);
 }
 
 static void make_plan(struct kc_publish *p)
@@ -366,11 +377,26 @@ json_t *kc_publish_refused(const struct kc_publish *p)
 							   c->backend->name, "where",
 							   c->backend->where(c->conn), "why",
 							   c->why.msg));
+		else if (c->hosts)
+			hosts_refused(c->hosts, c->backend->where(c->conn), out);
 	}
 	return out;
 }
 
 /* --- opening */
+
+/* A region speaks for itself and not for them, and who gives the name up keeps them. */
+static int read_hosts(struct kc_publish *p, struct copy *c, struct kc_err *err)
+{
+	int r;
+
+	if (p->claim || p->remove || !json_array_size(kc_json_at(p->policy, "spec.hosts")))
+		return 0;
+	r = hosts_read(p, c, &c->hosts, err);
+	if (r == 0)
+		hosts_notes(c->hosts, c->backend->where(c->conn), p->notes);
+	return r;
+}
 
 static int open_copy(struct kc_publish *p, const json_t *publish, struct kc_err *err)
 {
@@ -390,7 +416,7 @@ static int open_copy(struct kc_publish *p, const json_t *publish, struct kc_err 
 	p->n++;
 	c->publish = publish;
 	c->which = kc_policy_which(p->policy, c->backend->types);
-	if (publish_read(p, c, &why) < 0)
+	if (publish_read(p, c, &why) < 0 || read_hosts(p, c, &why) < 0)
 		c->why = why;
 	return 0;
 }
@@ -460,6 +486,7 @@ void kc_publish_close(struct kc_publish *p)
 	if (!p)
 		return;
 	for (size_t i = 0; i < p->n; i++) {
+		hosts_free(p->copies[i].hosts);
 		p->copies[i].backend->close(p->copies[i].conn);
 		json_decref(p->copies[i].which);
 		json_decref(p->copies[i].before);

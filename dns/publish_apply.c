@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/hosts.h"
 #include "dns/publish_priv.h"
 #include "dns/verify.h"
 #include "lib/base/clock.h"
@@ -61,6 +62,17 @@ int publish_servers(struct copy *c, json_t **ret, struct kc_err *err)
 		return c->backend->servers(c->conn, ret, err);
 	*ret = json_incref(listed);
 	return 0;
+}
+
+int publish_settle(struct copy *c, int64_t deadline, struct kc_err *err)
+{
+	for (;;) {
+		int r = c->backend->settled ? c->backend->settled(c->conn, err) : 0;
+
+		if (r == 0 || kc_now_ms() > deadline)
+			return r;
+		kc_sleep_ms(PAUSE_MS);
+	}
 }
 
 /*
@@ -147,7 +159,7 @@ static int check_shifts(const struct kc_publish *p, struct kc_err *err)
 
 int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err)
 {
-	size_t failed = 0;
+	size_t failed = 0, hosts = 0;
 	int checked = check_shifts(p, err);
 
 	if (checked < 0)
@@ -161,18 +173,26 @@ int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_
 			return kc_fail(err, KC_ECANCELED, "stopped");
 		if (!c->why.code)
 			r = p->claim ? apply_claim(p, c, cancel, &why) : apply_copy(p, c, &why);
+		if (r == 0 && c->hosts && !c->why.code)
+			r = hosts_apply(c->hosts, c, cancel, &why);
+		if (r == KC_ECANCELED && c->hosts) {
+			*err = why;
+			return r;
+		}
 		if (r < 0)
 			c->why = why;
 		failed += c->why.code != 0;
+		hosts += hosts_count_refused(c->hosts);
 	}
-	return failed ? kc_fail(err, KC_EFAIL, "%zu of %zu copies of the zone were not changed",
-				failed, p->n)
-		      : 0;
+	if (failed)
+		return kc_fail(err, KC_EFAIL, "%zu of %zu copies of the zone were not changed",
+			       failed, p->n);
+	return hosts ? kc_fail(err, KC_EFAIL, "%zu hosts were not changed", hosts) : 0;
 }
 
 int kc_publish_verify(struct kc_publish *p, struct kc_err *err)
 {
-	size_t failed = 0;
+	size_t failed = 0, hosts = 0;
 
 	p->within_ms = 0;
 	for (size_t i = 0; i < p->n; i++) {
@@ -186,9 +206,13 @@ int kc_publish_verify(struct kc_publish *p, struct kc_err *err)
 				c->backend->where(c->conn));
 		else if (!c->why.code && look(p, c, &why) < 0)
 			c->why = why;
+		else if (!c->why.code && c->hosts && hosts_verify(c->hosts, c, &why) < 0)
+			c->why = why;
 		failed += c->why.code != 0;
+		hosts += hosts_count_refused(c->hosts);
 	}
-	return failed ? kc_fail(err, KC_EFAIL, "%zu of %zu copies are not as the policy says",
-				failed, p->n)
-		      : 0;
+	if (failed)
+		return kc_fail(err, KC_EFAIL, "%zu of %zu copies are not as the policy says",
+			       failed, p->n);
+	return hosts ? kc_fail(err, KC_EFAIL, "%zu hosts are not as the policy says", hosts) : 0;
 }

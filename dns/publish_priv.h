@@ -8,6 +8,8 @@
 #include "dns/backend.h"
 #include "dns/publish.h"
 
+struct hosts;
+
 struct copy {
 	const struct kc_dns_backend *backend;
 	const json_t *publish; /* its entry in the policy; borrowed */
@@ -16,8 +18,9 @@ struct copy {
 	json_t *before, *wanted; /* rrsets as they were read, and as they are to be; or NULL */
 	json_t *allowed;	 /* what may be answered where the provider chooses */
 	json_t *fidelity;
-	json_t *claims;	   /* those that count there; NULL: not read */
-	struct kc_err why; /* it cannot be changed, if its code is not 0 */
+	json_t *claims;	     /* those that count there; NULL: not read */
+	struct hosts *hosts; /* NULL: there are none, or they are not looked at */
+	struct kc_err why;   /* it cannot be changed, if its code is not 0 */
 };
 
 struct kc_publish {
@@ -39,12 +42,20 @@ int publish_read(struct kc_publish *p, struct copy *c, struct kc_err *err);
 int publish_shift(const struct kc_publish *p, const struct copy *c);
 /* KC_EINVAL: more than may be at once. */
 int publish_check_shift(const struct kc_publish *p, const struct copy *c, struct kc_err *err);
+/*
+ * Why records of name are not to be changed: the data of the TXT record where its mark stands, and
+ * the type of one at the name (or NULL). Owned; NULL: they are ours, or nobody's.
+ */
+char *publish_refusal(const struct kc_publish *p, const char *name, const json_t *mark,
+		      const char *type);
 /* What is wanted of a name that is given up. */
 json_t *publish_gone(struct kc_publish *p, const json_t *before, json_t *notes);
 /* All copies that could be changed are refused if the policy would not survive what it has to. */
 void publish_check_safety(struct kc_publish *p);
 /* Who answers for a copy: its servers in the policy, or the provider's. */
 int publish_servers(struct copy *c, json_t **ret, struct kc_err *err);
+/* 0 once the provider says that the last change has reached its servers, if it ever says so. */
+int publish_settle(struct copy *c, int64_t deadline, struct kc_err *err);
 /* Are two states the same, in whatever order? */
 bool publish_same(const json_t *a, const json_t *b);
 

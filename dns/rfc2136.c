@@ -3,11 +3,16 @@
 #include <string.h>
 
 #include "dns/backend.h"
+#include "dns/claims.h"
+#include "dns/policy.h"
 #include "dns/update.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/net/dns.h"
+
+/* PART: names that are asked for, and held, at a time. */
+enum { BATCH = 500, PART = 500 };
 
 static int rfc_open(const json_t *publish, const char *zone, const char *owner, void **ret_conn,
 		    struct kc_err *err)
@@ -49,27 +54,36 @@ static int rfc_change(void *conn, const json_t *which, const json_t *before, con
 	return primary_change(conn, which, before, after, err);
 }
 
+/* Is it the answer of a server that has the zone? */
+static int check_reply(const struct primary *c, const char *name, const char *type,
+		       const json_t *reply, struct kc_err *err)
+{
+	const char *rcode = kc_json_get_str(reply, "rcode", "");
+
+	if (!streq(rcode, "NOERROR") && !streq(rcode, "NXDOMAIN"))
+		return kc_fail(err, streq(rcode, "REFUSED") ? KC_ENOTFOUND : KC_EFAIL,
+			       "%s: %s %s: %s; does this server have the zone %s?", c->where, name,
+			       type, rcode, c->zone);
+	if (!kc_json_get_bool(reply, "aa", false))
+		return kc_fail(err, KC_ENOTFOUND,
+			       "%s: not an authoritative answer for %s; does this server have the "
+			       "zone %s?",
+			       c->where, name, c->zone);
+	return 0;
+}
+
 static int ask(struct primary *c, const json_t *one, bool tcp, json_t **ret, struct kc_err *err)
 {
 	struct kc_dns_question q = { .name = kc_json_get_str(one, "name", ""),
 				     .type = kc_json_get_str(one, "type", ""),
 				     .tcp = tcp };
 	json_auto_t *reply = NULL;
-	const char *rcode;
 	int r = kc_dns_ask(&c->server, &q, &reply, err);
 
+	if (r == 0)
+		r = check_reply(c, q.name, q.type, reply, err);
 	if (r < 0)
 		return r;
-	rcode = kc_json_get_str(reply, "rcode", "");
-	if (!streq(rcode, "NOERROR") && !streq(rcode, "NXDOMAIN"))
-		return kc_fail(err, streq(rcode, "REFUSED") ? KC_ENOTFOUND : KC_EFAIL,
-			       "%s: %s %s: %s; does this server have the zone %s?", c->where,
-			       q.name, q.type, rcode, c->zone);
-	if (!kc_json_get_bool(reply, "aa", false))
-		return kc_fail(err, KC_ENOTFOUND,
-			       "%s: not an authoritative answer for %s; does this server have the "
-			       "zone %s?",
-			       c->where, q.name, c->zone);
 	*ret = json_incref(kc_dns_rrset_find(json_object_get(reply, "answer"), q.name, q.type));
 	return 0;
 }
@@ -111,6 +125,149 @@ static int rfc_read(void *conn, const json_t *which, json_t **ret_rrsets, struct
 	}
 	*ret_rrsets = TAKE(found);
 	return 0;
+}
+
+/* --- many names */
+
+/*
+ * A part of the names: three questions each. What comes in answer may be a wildcard's; where there
+ * is none beside the name it is not.
+ */
+struct scanning {
+	struct primary *c;
+	struct kc_dns_query *q;
+	json_t *rrsets;	   /* what was answered */
+	json_t *wildcards; /* {"*.example.com.": is it there?} */
+	int r;
+	struct kc_err *err;
+};
+
+static void keep(void *cookie, size_t i, const json_t *reply)
+{
+	struct scanning *s = cookie;
+	const struct kc_dns_query *q = &s->q[i];
+	const json_t *answer = json_object_get(reply, "answer");
+	json_t *rrset = kc_dns_rrset_find(answer, q->name, q->type),
+	       *alias = kc_dns_rrset_find(answer, q->name, "CNAME");
+
+	if (s->r == 0)
+		s->r = check_reply(s->c, q->name, q->type, reply, s->err);
+	if (rrset)
+		json_array_append(s->rrsets, rrset);
+	if (alias && streq(q->type, "A"))
+		json_array_append(s->rrsets, alias);
+}
+
+static int ask_many(struct scanning *s, size_t n, struct kc_err *err)
+{
+	int r;
+
+	s->r = 0;
+	s->err = err;
+	json_array_clear(s->rrsets);
+	r = kc_dns_ask_many(&s->c->server, true, s->q, n, keep, s, err);
+	return r < 0 ? r : s->r;
+}
+
+/* Does a wildcard answer beside name? One for which there is none is not made by another. */
+static int has_wildcard(struct scanning *s, const char *name, bool *ret, struct kc_err *err)
+{
+	static const char *const types[] = { "A", "AAAA", "TXT" };
+	_cleanup_free_ char *at = xasprintf("*%s", name + strcspn(name, "."));
+	const json_t *known = json_object_get(s->wildcards, at);
+
+	for (size_t i = 0; !known && i < ARRAY_SIZE(types); i++) {
+		json_auto_t *reply = NULL;
+		struct kc_dns_question q = { .name = at, .type = types[i], .tcp = true };
+		int r = kc_dns_ask(&s->c->server, &q, &reply, err);
+
+		if (r < 0)
+			return r;
+		json_object_set_new(s->wildcards, at,
+				    json_boolean(
+					    json_array_size(json_object_get(reply, "answer"))));
+		if (json_is_true(json_object_get(s->wildcards, at)))
+			break;
+	}
+	*ret = json_is_true(json_object_get(s->wildcards, at));
+	return 0;
+}
+
+/* Only what may be otherwise is asked for by a prerequisite: all beside a wildcard, and text that
+ * is nobody's mark, since that could be a wildcard's below the name. */
+static int is_real(struct scanning *s, const json_t *rrset, bool *ret, struct kc_err *err)
+{
+	const char *name = kc_json_get_str(rrset, "name", "");
+	const json_t *data = json_object_get(rrset, "data");
+	bool beside =
+		kc_startswith(name, "_kc.") && streq(kc_json_get_str(rrset, "type", ""), "TXT");
+	_cleanup_free_ char *owner = NULL;
+	int r = has_wildcard(s, beside ? name + strlen("_kc.") : name, ret, err);
+
+	if (r < 0)
+		return r;
+	if (beside)
+		owner = kc_policy_mark_owner(json_string_value(json_array_get(data, 0)));
+	if (*ret || (beside && !owner))
+		return is_there(s->c, rrset, ret, err);
+	*ret = true;
+	return 0;
+}
+
+static int tell(const json_t *rrset, kc_dns_found_fn *found, void *cookie, struct kc_err *err)
+{
+	const json_t *data = json_object_get(rrset, "data");
+	struct kc_dns_found f = { .name = kc_json_get_str(rrset, "name", ""),
+				  .type = kc_json_get_str(rrset, "type", ""),
+				  .ttl = kc_json_get_int(rrset, "ttl", 0),
+				  .n = json_array_size(data) };
+	_cleanup_free_ const char **text = xcalloc(f.n + 1, sizeof(*text));
+
+	for (size_t i = 0; i < f.n; i++)
+		text[i] = json_string_value(json_array_get(data, i));
+	f.data = text;
+	return found(cookie, &f, err);
+}
+
+static int scan_part(struct scanning *s, const char *const *names, size_t n, kc_dns_found_fn *found,
+		     void *cookie, struct kc_err *err)
+{
+	_cleanup_free_ char **beside = xcalloc(n + 1, sizeof(*beside));
+	const json_t *rrset;
+	size_t i;
+	int r;
+
+	for (i = 0; i < n; i++) {
+		beside[i] = kc_claim_name(names[i], NULL);
+		s->q[3 * i] = (struct kc_dns_query){ names[i], "A" };
+		s->q[3 * i + 1] = (struct kc_dns_query){ names[i], "AAAA" };
+		s->q[3 * i + 2] = (struct kc_dns_query){ beside[i], "TXT" };
+	}
+	r = ask_many(s, 3 * n, err);
+	json_array_foreach(s->rrsets, i, rrset) {
+		bool real = false;
+
+		if (r == 0)
+			r = is_real(s, rrset, &real, err);
+		if (r == 0 && real)
+			r = tell(rrset, found, cookie, err);
+	}
+	for (i = 0; i < n; i++)
+		free(beside[i]);
+	return r;
+}
+
+static int rfc_scan(void *conn, const char *const *names, size_t n, kc_dns_found_fn *found,
+		    void *cookie, struct kc_err *err)
+{
+	_cleanup_free_ struct kc_dns_query *q = xcalloc(3 * PART, sizeof(*q));
+	json_auto_t *rrsets = json_array(), *wildcards = json_object();
+	struct scanning s = { .c = conn, .q = q, .rrsets = rrsets, .wildcards = wildcards };
+	int r = 0;
+
+	for (size_t at = 0; at < n && r == 0; at += PART)
+		r = scan_part(&s, names + at, n - at < PART ? n - at : PART, found, cookie, err);
+	return r;
 }
 
 /* What plain records make of a stage. */
@@ -172,5 +329,7 @@ const struct kc_dns_backend kc_dns_rfc2136 = {
 	.where = rfc_where,
 	.servers = rfc_servers,
 	.read = rfc_read,
+	.scan = rfc_scan,
+	.batch = BATCH,
 	.change = rfc_change,
 };

@@ -216,6 +216,22 @@ static const struct kc_field endpoint_fields[] = {
 	{ 0 }
 };
 
+static const struct kc_field host_fields[] = {
+	{ .name = "name",
+	  .type = KC_FIELD_STRING,
+	  .required = true,
+	  .check = check_policy_name,
+	  .doc = "The name in full, n1.example.com, in the policy's zone." },
+	{ .name = "addresses",
+	  .type = KC_FIELD_LIST,
+	  .item = &address,
+	  .required = true,
+	  .min = 1,
+	  .max = 16,
+	  .doc = "All that it leads to: IPv4 become A records, IPv6 AAAA." },
+	{ 0 }
+};
+
 static const struct kc_field region_fields[] = {
 	{ .name = "name",
 	  .type = KC_FIELD_STRING,
@@ -435,6 +451,7 @@ static const struct kc_field verify_fields[] = {
 };
 
 static const struct kc_field endpoint = { .type = KC_FIELD_OBJECT, .fields = endpoint_fields };
+static const struct kc_field host = { .type = KC_FIELD_OBJECT, .fields = host_fields };
 static const struct kc_field region = { .type = KC_FIELD_OBJECT, .fields = region_fields };
 static const struct kc_field copy = { .type = KC_FIELD_OBJECT, .fields = publish_fields };
 static const struct kc_field fence = { .type = KC_FIELD_OBJECT, .fields = fence_fields };
@@ -466,6 +483,14 @@ static const struct kc_field spec_fields[] = {
 	  .doc = "Who may add addresses of their own with `kubecdn dns claim`, each its own only. "
 		 "The "
 		 "name leads to those of all claims, and to the endpoints." },
+	{ .name = "hosts",
+	  .type = KC_FIELD_LIST,
+	  .item = &host,
+	  .max = 50000,
+	  .def = "[]",
+	  .doc = "More names of the zone, each with addresses of its own: plain records, not "
+		 "steered, with a mark beside each. One that is taken out of the list stays in the "
+		 "zone until `kubecdn dns delete`." },
 	{ .name = "route",
 	  .type = KC_FIELD_STRING,
 	  .values = routes,

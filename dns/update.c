@@ -73,36 +73,61 @@ json_t *primary_servers(const struct primary *p)
 	return kc_pack("[{s:s, s:i}]", "address", address, "port", p->server.port);
 }
 
-/*
- * All deletions before all additions: beside a CNAME nothing else can be added, and a server
- * ignores it without a word (RFC 2136, 3.4.2.2).
- */
-int primary_change(struct primary *p, const json_t *which, const json_t *before,
-		   const json_t *after, struct kc_err *err)
+static json_t *at(const json_t *index, const json_t *one)
 {
-	json_auto_t *prerequisites = json_array(), *changes = json_array(), *adds = json_array();
+	return kc_dns_rrset_at(index, kc_json_get_str(one, "name", ""),
+			       kc_json_get_str(one, "type", ""));
+}
+
+/* What all of which is to be like, so that the change is made. */
+static json_t *prerequisites_of(const json_t *which, const json_t *was)
+{
+	json_t *out = json_array();
 	const json_t *one;
 	size_t i;
 
 	json_array_foreach((json_t *)which, i, one) {
-		const char *name = kc_json_get_str(one, "name", ""),
-			   *type = kc_json_get_str(one, "type", "");
-		json_t *was = kc_dns_rrset_find(before, name, type),
-		       *is = kc_dns_rrset_find(after, name, type);
+		const json_t *there = at(was, one);
 
-		json_array_append_new(prerequisites,
-				      was ? kc_pack("{s:s, s:s, s:O}", "name", name, "type", type,
-						    "data", json_object_get(was, "data"))
-					  : kc_pack("{s:s, s:s, s:b}", "name", name, "type", type,
-						    "absent", 1));
-		if ((was && is && json_equal(was, is)) || (!was && !is))
-			continue;
-		if (was)
-			json_array_append_new(changes, kc_pack("{s:{s:s, s:s}}", "delete", "name",
-							       name, "type", type));
-		if (is)
-			json_array_append_new(adds, kc_pack("{s:O}", "add", is));
+		json_array_append_new(out,
+				      there ? kc_pack("{s:O, s:O, s:O}", "name",
+						      json_object_get(one, "name"), "type",
+						      json_object_get(one, "type"), "data",
+						      json_object_get(there, "data"))
+					    : kc_pack("{s:O, s:O*, s:b}", "name",
+						      json_object_get(one, "name"), "type",
+						      json_object_get(one, "type"), "absent", 1));
 	}
-	json_array_extend(changes, adds);
+	return out;
+}
+
+/*
+ * All deletions before all additions: beside a CNAME nothing else can be added, and a server
+ * ignores it without a word (RFC 2136, 3.4.2.2).
+ */
+static json_t *changes_of(const json_t *before, const json_t *was, const json_t *after,
+			  const json_t *is)
+{
+	json_t *changes = json_array(), *one;
+	size_t i;
+
+	json_array_foreach((json_t *)before, i, one)
+		if (!at(is, one) || !json_equal(at(is, one), one))
+			json_array_append_new(changes, kc_pack("{s:{s:O, s:O}}", "delete", "name",
+							       json_object_get(one, "name"), "type",
+							       json_object_get(one, "type")));
+	json_array_foreach((json_t *)after, i, one)
+		if (!at(was, one) || !json_equal(at(was, one), one))
+			json_array_append_new(changes, kc_pack("{s:O}", "add", one));
+	return changes;
+}
+
+int primary_change(struct primary *p, const json_t *which, const json_t *before,
+		   const json_t *after, struct kc_err *err)
+{
+	json_auto_t *was = kc_dns_rrset_index(before), *is = kc_dns_rrset_index(after),
+		    *prerequisites = prerequisites_of(which, was),
+		    *changes = changes_of(before, was, after, is);
+
 	return kc_dns_update(&p->server, p->zone, prerequisites, changes, err);
 }

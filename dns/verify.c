@@ -14,11 +14,15 @@
 #include "lib/codec/json.h"
 #include "lib/net/dns.h"
 
-enum { PORT = 53 };
+enum { PORT = 53, WHERE_MAX = 100 };
+
+struct wanted {
+	const json_t *wanted, *allowed, *subnets;
+};
 
 struct looking {
 	struct kc_dns_server server;
-	char where[100];
+	const char *where;
 	const json_t *allowed, *subnets;
 };
 
@@ -134,21 +138,29 @@ static int look_server(const struct looking *l, const json_t *wanted, struct kc_
 	return r;
 }
 
-static void set_server(struct looking *l, const char *name, const struct kc_addr *address, int port)
-{
-	char text[KC_ADDR_STRLEN];
+/* --- which servers there are */
 
-	l->server.address = *address;
-	l->server.port = port;
+struct visit {
+	kc_dns_visit *visit;
+	void *cookie;
+};
+
+static int visit(const struct visit *v, const char *name, const struct kc_addr *address, int port,
+		 struct kc_err *err)
+{
+	struct kc_dns_server server = { .address = *address, .port = port };
+	char text[KC_ADDR_STRLEN], where[WHERE_MAX];
+
 	kc_addr_format(address, text);
 	if (name)
-		snprintf(l->where, sizeof(l->where), "%.40s (%s)", name, text);
+		snprintf(where, sizeof(where), "%.40s (%s)", name, text);
 	else
-		snprintf(l->where, sizeof(l->where), "%s port %d", text, port);
+		snprintf(where, sizeof(where), "%s port %d", text, port);
+	return v->visit(v->cookie, &server, where, err);
 }
 
 /* All of a name server's addresses that this machine has a way to. */
-static int look_name(struct looking *l, const char *name, const json_t *wanted, struct kc_err *err)
+static int visit_name(const struct visit *v, const char *name, struct kc_err *err)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG }, *list, *a;
 	int code = getaddrinfo(name, "53", &hints, &list), r = 0;
@@ -164,35 +176,53 @@ static int look_name(struct looking *l, const char *name, const json_t *wanted, 
 				NI_NUMERICHOST) != 0 ||
 		    !kc_addr_parse(text, &address))
 			continue;
-		set_server(l, name, &address, PORT);
-		r = look_server(l, wanted, err);
+		r = visit(v, name, &address, PORT, err);
 	}
 	freeaddrinfo(list);
 	return r;
 }
 
-int kc_dns_look(const json_t *servers, const json_t *wanted, const json_t *allowed,
-		const json_t *subnets, struct kc_err *err)
+int kc_dns_servers_visit(const json_t *servers, kc_dns_visit *each, void *cookie,
+			 struct kc_err *err)
 {
+	const struct visit v = { .visit = each, .cookie = cookie };
 	const json_t *s;
 	size_t i;
 
 	json_array_foreach((json_t *)servers, i, s) {
-		struct looking l = { .allowed = allowed, .subnets = subnets };
 		const char *name = kc_json_get_str(s, "name", NULL);
 		struct kc_addr address;
 		int r;
 
-		if (name) {
-			r = look_name(&l, name, wanted, err);
-		} else if (kc_addr_parse(kc_json_get_str(s, "address", ""), &address)) {
-			set_server(&l, NULL, &address, (int)kc_json_get_int(s, "port", PORT));
-			r = look_server(&l, wanted, err);
-		} else {
+		if (name)
+			r = visit_name(&v, name, err);
+		else if (kc_addr_parse(kc_json_get_str(s, "address", ""), &address))
+			r = visit(&v, NULL, &address, (int)kc_json_get_int(s, "port", PORT), err);
+		else
 			r = kc_fail(err, KC_EINVAL, "a name server without name and address");
-		}
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+/* --- one policy at all of them */
+
+static int look_at(void *cookie, const struct kc_dns_server *server, const char *where,
+		   struct kc_err *err)
+{
+	const struct wanted *w = cookie;
+	struct looking l = {
+		.server = *server, .where = where, .allowed = w->allowed, .subnets = w->subnets
+	};
+
+	return look_server(&l, w->wanted, err);
+}
+
+int kc_dns_look(const json_t *servers, const json_t *wanted, const json_t *allowed,
+		const json_t *subnets, struct kc_err *err)
+{
+	struct wanted w = { .wanted = wanted, .allowed = allowed, .subnets = subnets };
+
+	return kc_dns_servers_visit(servers, look_at, &w, err);
 }

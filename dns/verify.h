@@ -9,6 +9,13 @@
 #include <jansson.h>
 
 #include "lib/base/err.h"
+#include "lib/net/dns.h"
+
+/* Each address of each server; where names it for people. An error ends it. */
+typedef int kc_dns_visit(void *cookie, const struct kc_dns_server *server, const char *where,
+			 struct kc_err *err);
+int kc_dns_servers_visit(const json_t *servers, kc_dns_visit *each, void *cookie,
+			 struct kc_err *err);
 
 /*
  * wanted: rrsets that are to be there. Those with data are compared as they are; where a provider

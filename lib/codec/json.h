@@ -19,6 +19,14 @@ void kc_json_init(void);
 /* Parse text of any origin: duplicates refused, depth bounded by jansson. what names it in errors.
  */
 int kc_json_parse(const char *text, size_t len, const char *what, json_t **ret, struct kc_err *err);
+/*
+ * The items of the list that a document (an object) has at key, one after the other: a long list is
+ * never in memory as values all at once. All else is parsed, too, and dropped. item's error ends
+ * it; items before something that is no JSON have been seen by then.
+ */
+typedef int kc_json_item(void *cookie, const json_t *item, struct kc_err *err);
+int kc_json_each(const char *text, size_t len, const char *what, const char *key,
+		 kc_json_item *item, void *cookie, struct kc_err *err);
 /* Compact with sorted keys: the canonical text that is hashed. Owned. */
 char *kc_json_text(const json_t *v);
 /* Checked member access: KC_EINVAL "what: no string "key"". Borrowed results. */

@@ -21,9 +21,9 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
-#define KC_YAML_MAX   (1u << 20)
+#define KC_YAML_MAX   (8u << 20)
 #define KC_YAML_DEPTH 32
-#define KC_YAML_NODES 100000
+#define KC_YAML_NODES 300000
 
 /* Both count from 1, in characters; 0 when unknown. */
 struct kc_pos {

@@ -39,7 +39,7 @@ static int add_subnet(ldns_pkt *pkt, const char *text, struct kc_err *err)
 	return 0;
 }
 
-static int make_question(const struct kc_dns_question *q, ldns_pkt **ret, struct kc_err *err)
+int dns_question(const struct kc_dns_question *q, ldns_pkt **ret, struct kc_err *err)
 {
 	_cleanup_pkt_ ldns_pkt *pkt = NULL;
 	ldns_rr_type type;
@@ -74,8 +74,7 @@ static int scope_of(ldns_pkt *pkt)
 	return -1;
 }
 
-/* Owned. */
-static char *rcode_name(ldns_pkt *pkt)
+char *dns_rcode_name(ldns_pkt *pkt)
 {
 	char *text = ldns_pkt_rcode2str(ldns_pkt_get_rcode(pkt)), *copy;
 
@@ -86,7 +85,7 @@ static char *rcode_name(ldns_pkt *pkt)
 
 static json_t *reply_of(ldns_pkt *pkt)
 {
-	_cleanup_free_ char *rcode = rcode_name(pkt);
+	_cleanup_free_ char *rcode = dns_rcode_name(pkt);
 	int scope = scope_of(pkt);
 	json_t *reply = kc_pack("{s:s, s:b, s:o, s:o}", "rcode", rcode, "aa", (int)ldns_pkt_aa(pkt),
 				"answer", dns_rrsets(ldns_pkt_answer(pkt)), "authority",
@@ -205,7 +204,7 @@ int kc_dns_ask(const struct kc_dns_server *server, const struct kc_dns_question 
 	_cleanup_free_ char *where = dns_server_name(server);
 	_cleanup_pkt_ ldns_pkt *pkt = NULL, *reply = NULL;
 	struct kc_dns_server unsigned_one = *server;
-	int r = make_question(q, &pkt, err);
+	int r = dns_question(q, &pkt, err);
 
 	unsigned_one.key = NULL; /* what is served is for everybody */
 	if (r == 0)
@@ -291,7 +290,7 @@ static int make_update(const char *zone, const json_t *prerequisites, const json
 /* RFC 2136, 2.2. What a prerequisite says of a name comes as NXDOMAIN, of an rrset as NXRRSET. */
 static int judge(ldns_pkt *reply, struct kc_err *err)
 {
-	_cleanup_free_ char *rcode = rcode_name(reply);
+	_cleanup_free_ char *rcode = dns_rcode_name(reply);
 
 	switch (ldns_pkt_get_rcode(reply)) {
 	case LDNS_RCODE_NOERROR:

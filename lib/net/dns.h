@@ -46,6 +46,9 @@ struct kc_dns_question {
 
 /* The rrset of a name and type in a list of them, or NULL; borrowed. */
 json_t *kc_dns_rrset_find(const json_t *rrsets, const char *name, const char *type);
+/* The same for long lists: made once (a new reference), asked often. */
+json_t *kc_dns_rrset_index(const json_t *rrsets);
+json_t *kc_dns_rrset_at(const json_t *index, const char *name, const char *type);
 
 /*
  * Ask, without recursion. The reply: {"rcode": "NOERROR", "aa": true, "answer": [rrset…],
@@ -65,6 +68,19 @@ int kc_dns_ask(const struct kc_dns_server *server, const struct kc_dns_question 
  */
 int kc_dns_update(const struct kc_dns_server *server, const char *zone, const json_t *prerequisites,
 		  const json_t *changes, struct kc_err *err);
+
+/*
+ * Many questions to one server, many at a time: on one connection, or by UDP, where a reply that
+ * was cut is asked for again by TCP. answer gets every reply (as kc_dns_ask() has it, without
+ * "authority"), in whatever order. KC_ETIMEOUT: nothing came for the server's timeout, or one
+ * question went without an answer for as long.
+ */
+struct kc_dns_query {
+	const char *name, *type;
+};
+typedef void kc_dns_answer(void *cookie, size_t i, const json_t *reply);
+int kc_dns_ask_many(const struct kc_dns_server *server, bool tcp, const struct kc_dns_query *q,
+		    size_t n, kc_dns_answer *answer, void *cookie, struct kc_err *err);
 
 /* A message's bytes as a reply of kc_dns_ask(); for tests. */
 int kc_dns_parse(const uint8_t *wire, size_t len, json_t **ret, struct kc_err *err);

@@ -1,4 +1,5 @@
 /* Records as rrsets of JSON, and back. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,36 @@ json_t *kc_dns_rrset_find(const json_t *sets, const char *name, const char *type
 		    streq(kc_json_get_str(set, "type", ""), type))
 			return set;
 	return NULL;
+}
+
+enum { INDEX_KEY = 1024 + 32 };
+
+/* False: longer than any name and type. */
+static bool index_key(const char *name, const char *type, char out[INDEX_KEY])
+{
+	int n = snprintf(out, INDEX_KEY, "%s %s", name, type);
+
+	return n > 0 && n < INDEX_KEY;
+}
+
+json_t *kc_dns_rrset_index(const json_t *rrsets)
+{
+	json_t *index = json_object(), *set;
+	char key[INDEX_KEY];
+	size_t i;
+
+	json_array_foreach((json_t *)rrsets, i, set)
+		if (index_key(kc_json_get_str(set, "name", ""), kc_json_get_str(set, "type", ""),
+			      key))
+			json_object_set(index, key, set);
+	return index;
+}
+
+json_t *kc_dns_rrset_at(const json_t *index, const char *name, const char *type)
+{
+	char key[INDEX_KEY];
+
+	return index_key(name, type, key) ? json_object_get(index, key) : NULL;
 }
 
 json_t *dns_rrsets(const ldns_rr_list *rrs)

@@ -12,8 +12,7 @@
 #include "lib/base/str.h"
 #include "lib/net/dns_impl.h"
 
-/* A UDP packet may be lost: sent again after a second, as resolvers do. */
-enum { TRY_MS = 1000, DEFAULT_MS = 5000, ID_LEN = 2 };
+enum { ID_LEN = 2 };
 
 union address {
 	struct sockaddr any;
@@ -27,6 +26,11 @@ char *dns_server_name(const struct kc_dns_server *server)
 
 	kc_addr_format(&server->address, text);
 	return xasprintf("%s port %d", text, server->port ? server->port : 53);
+}
+
+long dns_timeout(const struct kc_dns_server *server)
+{
+	return server->timeout_ms ? server->timeout_ms : (long)DNS_DEFAULT_MS;
 }
 
 static socklen_t fill(const struct kc_dns_server *server, union address *out)
@@ -46,8 +50,7 @@ static socklen_t fill(const struct kc_dns_server *server, union address *out)
 	return sizeof(out->in);
 }
 
-/* 0 once the socket is ready for what, KC_ETIMEOUT at the deadline. */
-static int wait_for(int fd, short what, int64_t deadline)
+int dns_wait(int fd, short what, int64_t deadline)
 {
 	for (;;) {
 		int64_t left = deadline - kc_now_ms();
@@ -63,8 +66,8 @@ static int wait_for(int fd, short what, int64_t deadline)
 	}
 }
 
-static int open_socket(const struct kc_dns_server *server, int type, int64_t deadline, int *ret,
-		       struct kc_err *err)
+int dns_open(const struct kc_dns_server *server, int type, int64_t deadline, int *ret,
+	     struct kc_err *err)
 {
 	union address to;
 	socklen_t len = fill(server, &to), size = sizeof(int);
@@ -76,7 +79,7 @@ static int open_socket(const struct kc_dns_server *server, int type, int64_t dea
 	if (connect(fd, &to.any, len) < 0) {
 		error = errno;
 		if (error == EINPROGRESS) {
-			if (wait_for(fd, POLLOUT, deadline) < 0)
+			if (dns_wait(fd, POLLOUT, deadline) < 0)
 				error = ETIMEDOUT;
 			else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
 				error = errno;
@@ -98,9 +101,8 @@ static int lost(struct kc_err *err, int r)
 	return kc_fail(err, KC_EAGAIN, "the connection is lost");
 }
 
-/* All of the bytes, one way or the other. */
-static int move(int fd, uint8_t *in, const uint8_t *out, size_t len, int64_t deadline,
-		struct kc_err *err)
+int dns_move(int fd, uint8_t *in, const uint8_t *out, size_t len, int64_t deadline,
+	     struct kc_err *err)
 {
 	for (size_t at = 0; at < len;) {
 		ssize_t n = in ? recv(fd, in + at, len - at, 0)
@@ -113,7 +115,7 @@ static int move(int fd, uint8_t *in, const uint8_t *out, size_t len, int64_t dea
 		}
 		if (n == 0 || (errno != EAGAIN && errno != EINTR))
 			return lost(err, KC_EAGAIN);
-		r = wait_for(fd, in ? POLLIN : POLLOUT, deadline);
+		r = dns_wait(fd, in ? POLLIN : POLLOUT, deadline);
 		if (r < 0)
 			return lost(err, r);
 	}
@@ -127,20 +129,20 @@ static int by_tcp(const struct kc_dns_server *server, const uint8_t *wire, size_
 	_cleanup_close_ int fd = -1;
 	uint8_t head[2];
 	size_t n;
-	int r = open_socket(server, SOCK_STREAM, deadline, &fd, err);
+	int r = dns_open(server, SOCK_STREAM, deadline, &fd, err);
 
 	framed[0] = (uint8_t)(len >> 8);
 	framed[1] = (uint8_t)len;
 	memcpy(framed + 2, wire, len);
 	if (r == 0)
-		r = move(fd, NULL, framed, len + 2, deadline, err);
+		r = dns_move(fd, NULL, framed, len + 2, deadline, err);
 	if (r == 0)
-		r = move(fd, head, NULL, sizeof(head), deadline, err);
+		r = dns_move(fd, head, NULL, sizeof(head), deadline, err);
 	if (r < 0)
 		return r;
 	n = (size_t)head[0] << 8 | head[1];
 	reply = xmalloc(n + 1);
-	r = move(fd, reply, NULL, n, deadline, err);
+	r = dns_move(fd, reply, NULL, n, deadline, err);
 	if (r < 0)
 		return r;
 	if (n < ID_LEN || memcmp(reply, wire, ID_LEN) != 0)
@@ -156,16 +158,16 @@ static int by_udp(const struct kc_dns_server *server, const uint8_t *wire, size_
 {
 	_cleanup_free_ uint8_t *reply = xmalloc(DNS_MESSAGE_MAX);
 	_cleanup_close_ int fd = -1;
-	int r = open_socket(server, SOCK_DGRAM, deadline, &fd, err);
+	int r = dns_open(server, SOCK_DGRAM, deadline, &fd, err);
 
 	while (r == 0) {
-		int64_t try_end = kc_now_ms() + TRY_MS;
+		int64_t try_end = kc_now_ms() + DNS_TRY_MS;
 
 		if (try_end > deadline)
 			try_end = deadline;
 		if (send(fd, wire, len, MSG_NOSIGNAL) < 0)
 			return kc_fail(err, KC_EAGAIN, "cannot send: %s", strerror(errno));
-		while (wait_for(fd, POLLIN, try_end) == 0) {
+		while (dns_wait(fd, POLLIN, try_end) == 0) {
 			ssize_t n = recv(fd, reply, DNS_MESSAGE_MAX, 0);
 
 			if (n < 0 && errno == ECONNREFUSED)
@@ -185,8 +187,7 @@ static int by_udp(const struct kc_dns_server *server, const uint8_t *wire, size_
 int dns_exchange(const struct kc_dns_server *server, bool tcp, const uint8_t *wire, size_t len,
 		 uint8_t **ret, size_t *ret_len, struct kc_err *err)
 {
-	int64_t deadline =
-		kc_now_ms() + (server->timeout_ms ? server->timeout_ms : (long)DEFAULT_MS);
+	int64_t deadline = kc_now_ms() + dns_timeout(server);
 
 	return (tcp ? by_tcp : by_udp)(server, wire, len, deadline, ret, ret_len, err);
 }

@@ -252,7 +252,8 @@ void kc_plan_text(const json_t *plan, bool color, struct kc_buf *out)
 
 	put_entries(out, 0, entries, color);
 	json_array_foreach((json_t *)entries, i, t)
-		n[look_of(kc_json_get_str(t, "action", "keep")) - looks]++;
+		n[look_of(kc_json_get_str(t, "action", "keep")) - looks] +=
+			(size_t)kc_json_get_int(t, "count", 1);
 	if (out->len)
 		kc_buf_puts(out, "\n");
 	kc_buf_printf(out, "Plan: %zu to create, %zu to update, ", n[0], n[1]);
