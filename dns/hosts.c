@@ -135,13 +135,13 @@ static struct host *find_marked(const struct hosts *h, const char *at)
 
 static json_t *rrset_of(const struct kc_dns_found *f)
 {
-	json_t *data = json_array();
+	json_auto_t *data = f->data ? json_array() : NULL;
 
 	for (size_t i = 0; i < f->n; i++)
 		json_array_append_new(data, json_string(f->data[i]));
 	kc_json_sort(data);
-	return kc_pack("{s:s, s:s, s:I, s:o*}", "name", f->name, "type", f->type, "ttl",
-		       (json_int_t)f->ttl, "data", f->data ? data : NULL);
+	return kc_pack("{s:s, s:s, s:I, s:O*}", "name", f->name, "type", f->type, "ttl",
+		       (json_int_t)f->ttl, "data", data);
 }
 
 static void keep(struct host *one, const struct kc_dns_found *f)
