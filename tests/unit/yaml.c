@@ -179,7 +179,7 @@ static void test_ceilings(void **state)
 	assert_int_equal(kc_yaml_count(y), 0);
 	kc_yaml_free(y);
 	kc_buf_puts(&b, "#");
-	refused(b.data, b.len, "t.yaml:1:1: larger than 1048576 bytes");
+	refused(b.data, b.len, "t.yaml:1:1: larger than 8388608 bytes");
 }
 
 static void test_streams(void **state)
