@@ -280,6 +280,45 @@ static const char *action_of(const json_t *was, const json_t *is)
 	return json_equal(was, is) ? "keep" : "update";
 }
 
+static json_t *item_of(const json_t *items, const char *set)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)items, i, item)
+		if (streq(kc_json_get_str(item, "set", ""), set))
+			return item;
+	return NULL;
+}
+
+static void add_change(json_t *out, const char *path, json_t *from, json_t *to)
+{
+	if (!from || !to || !json_equal(from, to))
+		json_array_append_new(out, kc_pack("{s:s, s:O*, s:O*}", "path", path, "from", from,
+						   "to", to));
+}
+
+/* Of records that stand beside each other at one name each that differs, "items[SET]". */
+static void add_items(json_t *out, const json_t *was, const json_t *is)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)is, i, item) {
+		const char *set = kc_json_get_str(item, "set", "");
+		_cleanup_free_ char *path = xasprintf("items[%s]", set);
+
+		add_change(out, path, item_of(was, set), (json_t *)item);
+	}
+	json_array_foreach((json_t *)was, i, item) {
+		const char *set = kc_json_get_str(item, "set", "");
+		_cleanup_free_ char *path = xasprintf("items[%s]", set);
+
+		if (!item_of(is, set))
+			add_change(out, path, (json_t *)item, NULL);
+	}
+}
+
 /* Every member of the two that differs, but what names them. */
 static json_t *changes_of(const json_t *was, const json_t *is)
 {
@@ -294,11 +333,10 @@ static json_t *changes_of(const json_t *was, const json_t *is)
 	for (size_t i = 0; i < n; i++) {
 		json_t *a = json_object_get(was, keys[i]), *b = json_object_get(is, keys[i]);
 
-		if (streq(keys[i], "name") || streq(keys[i], "type") ||
-		    (a && b && json_equal(a, b)))
-			continue;
-		json_array_append_new(out, kc_pack("{s:s, s:O*, s:O*}", "path", keys[i], "from", a,
-						   "to", b));
+		if (streq(keys[i], "items"))
+			add_items(out, a, b);
+		else if (!streq(keys[i], "name") && !streq(keys[i], "type"))
+			add_change(out, keys[i], a, b);
 	}
 	return out;
 }
