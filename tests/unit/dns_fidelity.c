@@ -154,6 +154,19 @@ static bool same_group(const json_t *a, const json_t *b, bool weights)
 	return true;
 }
 
+/* Does the report say that a stage is as the policy has it? */
+static bool is_exact(const json_t *fidelity, const char *stage)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)fidelity, i, one)
+		if (streq(kc_json_get_str(one, "stage", ""), stage) &&
+		    !streq(kc_json_get_str(one, "how", ""), "exact"))
+			return false;
+	return true;
+}
+
 static bool same_branch(const json_t *a, const json_t *b, bool ranked, bool weights)
 {
 	const json_t *x = json_object_get(a, "groups"), *y = json_object_get(b, "groups");
@@ -180,7 +193,8 @@ static void test_there_and_back(void **state)
 			struct kc_err err;
 
 			if (!(*b)->raise || !json_array_size(stages) ||
-			    lower(*b, what, &rrsets, &fidelity, &err) < 0)
+			    lower(*b, what, &rrsets, &fidelity, &err) < 0 ||
+			    json_object_get(json_array_get(rrsets, 0), "data"))
 				continue;
 			was = kc_ir_branches(ir, (*b)->traits, AF_INET6, NULL);
 			/* A fence without an address there: no such records, as the report says. */
@@ -191,7 +205,8 @@ static void test_there_and_back(void **state)
 				const json_t *x = json_array_get(was, i),
 					     *y = json_array_get(is, i);
 
-				if (!same_branch(x, y, what & RANK, what & SPREAD))
+				if (!same_branch(x, y, what & RANK,
+						 (what & SPREAD) && is_exact(fidelity, "spread")))
 					fail_msg("%s, policy %d, branch %zu", (*b)->name, what, i);
 				assert_true(json_equal(json_object_get(x, "clients"),
 						       json_object_get(y, "clients")) ||
