@@ -88,7 +88,7 @@ static int look_at_zone(struct conn *c, struct kc_err *err)
 	int r = c->servers ? 0 : kc_clouddns_zone(c->gcp, c->project, c->zone, &zone, err);
 
 	if (r < 0 || c->servers)
-		return r < 0 ? kc_wrap(err, "%s", c->where) : 0;
+		return r;
 	if (!streq(kc_json_get_str(zone, "dnsName", ""), c->zone_name))
 		return kc_fail(err, KC_EINVAL, "managedZone %s has the name %s, not %s", c->zone,
 			       kc_json_get_str(zone, "dnsName", "?"), c->zone_name);
