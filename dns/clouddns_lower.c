@@ -371,7 +371,8 @@ static void add_members(json_t *members, const json_t *item)
 
 	for (size_t n = 0; n < ARRAY_SIZE(lists); n++)
 		json_array_foreach(kc_json_at(item, lists[n]), i, address)
-			add_member(members, address, kc_json_get_int(item, "weight", 1));
+			if (json_is_string(address))
+				add_member(members, address, kc_json_get_int(item, "weight", 1));
 }
 
 static json_t *new_group(const char *code)

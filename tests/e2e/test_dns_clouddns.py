@@ -220,8 +220,8 @@ def test_what_others_made(zone, cli, write):
         record("_kc.n.example.com", '"mine"', kind="TXT"),
     )
     before = zone.state()
-    kinds = ("a", "an? A"), ("c", "a CNAME"), ("g", "an? A"), ("b", "an? A"), ("m", '"else"'), ("n", "not by kubecdn")
-    for label, says in kinds:
+    refusals = dict.fromkeys("agb", "an? A") | {"c": "a CNAME", "m": '"else"', "n": "not by kubecdn"}
+    for label, says in refusals.items():
         file = write(world(zone, f"{label}.example.com", health=HEALTH))
         assert_refused(cli.run("dns", "apply", "-f", file, "--yes"), says)
         if label in "mn":
@@ -267,7 +267,11 @@ def test_checks_that_are_not_used_any_more(zone, cli, write):
     zone.check_by_hand("kc-somebodys")
     other = world(zone, "other.example.com", health=HEALTH)
     apply(cli, write, other)
-    ports = lambda: sorted(c["httpsHealthCheck"]["port"] for c in zone.health_checks.values() if c["type"] == "HTTPS")  # noqa: E731
+
+    def ports():
+        ours = [c for c in zone.health_checks.values() if c["type"] == "HTTPS"]
+        return sorted(c["httpsHealthCheck"]["port"] for c in ours)
+
     apply(cli, write, world(zone, health=HEALTH))
     apply(cli, write, world(zone, health={**HEALTH, "port": 8443}))
     assert ports() == [443, 443, 8443]

@@ -1,12 +1,13 @@
 /*
- * Any bytes as a provider's reply: a zone of PowerDNS' API, a record set of Route 53. What is taken
- * is whole: a name, a type, and data or items.
+ * Any bytes as a provider's reply: a zone of PowerDNS' API, a record set of Route 53, a policy of
+ * Cloud DNS. What is taken is whole: a name, a type, and data or items; a policy has one form.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clouds/aws/route53_impl.h"
+#include "dns/clouddns.h"
 #include "dns/powerdns.h"
 #include "lib/codec/json.h"
 #include "lib/codec/xml.h"
@@ -64,9 +65,26 @@ static void try_route53(const char *data, size_t size)
 		must(kc_route53_rrset_write(ours, &theirs, &err) == 0);
 }
 
+static void try_clouddns(const char *data, size_t size)
+{
+	json_auto_t *policy = NULL, *once = NULL, *twice = NULL, *rrsets = NULL, *branches = NULL;
+	struct kc_err err = { 0 };
+
+	if (kc_json_parse(data, size, "policy", &policy, &err) < 0)
+		return;
+	once = cdns_canonical(policy);
+	twice = cdns_canonical(once);
+	must(json_equal(once, twice));
+	rrsets = kc_pack("[{s:s, s:s, s:O}]", "name", "www.example.com.", "type", "A", "policy",
+			 once);
+	branches = cdns_raise(rrsets, "www.example.com.", "A");
+	must(!branches || json_is_array(branches));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	try_powerdns((const char *)data, size);
 	try_route53((const char *)data, size);
+	try_clouddns((const char *)data, size);
 	return 0;
 }

@@ -1,4 +1,4 @@
-"""Google Cloud DNS for tests of the program: the simulated one, its API by hand, and dnspython as the client."""
+"""Google Cloud DNS for tests of the program: the simulated one, by hand, and dnspython as the client."""
 
 import json
 import urllib.request
