@@ -39,11 +39,13 @@ class Names:
 
         class Tcp(socketserver.BaseRequestHandler):
             def handle(self):
+                """One question after the other, until the client has no more (RFC 7766)."""
                 self.request.settimeout(10)
-                head = self.request.recv(2, socket.MSG_WAITALL)
-                data = self.request.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-                reply = names.reply(data, self.client_address[0], 65535)
-                if reply:
+                while head := self.request.recv(2, socket.MSG_WAITALL):
+                    data = self.request.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+                    reply = names.reply(data, self.client_address[0], 65535)
+                    if not reply:
+                        return
                     self.request.sendall(len(reply).to_bytes(2, "big") + reply)
 
         self.servers = self.bind(Udp, Tcp)
@@ -104,3 +106,6 @@ class ThreadingUdp(socketserver.ThreadingUDPServer):
 class ThreadingTcp(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        pass  # a client that went away, or says nothing more
