@@ -14,6 +14,12 @@
 #include "lib/crypto/hash.h"
 #include "lib/net/dns.h"
 
+/*
+ * Of one change: rrsetAdditionsPerChange (as many deletions), totalRrdataSizePerChange on
+ * docs.cloud.google.com/dns/quotas. BATCH: of names with addresses and a mark each.
+ */
+enum { CHANGES = 1000, CHANGE_BYTES = 100000, BATCH = 200 };
+
 struct conn {
 	struct kc_gcp *gcp;
 	char *project, *zone, *zone_name, *owner, *where;
@@ -228,7 +234,7 @@ static int read_name(struct conn *c, const char *name, const json_t *which, json
 static int cdns_read(void *conn, const json_t *which, json_t **ret_rrsets, struct kc_err *err)
 {
 	struct conn *c = conn;
-	json_auto_t *found = json_array();
+	json_auto_t *found = json_array(), *was = TAKE(c->as_is);
 	const char *last = "";
 	const json_t *one;
 	size_t i;
@@ -236,19 +242,66 @@ static int cdns_read(void *conn, const json_t *which, json_t **ret_rrsets, struc
 
 	name_checks(c, kc_json_get_str(json_array_get(which, 0), "name", ""));
 	json_decref(TAKE(c->checks.all));
-	json_object_clear(c->as_is);
+	c->as_is = json_object();
 	/* Types of one name come one after the other. */
 	json_array_foreach((json_t *)which, i, one) {
 		const char *name = kc_json_get_str(one, "name", "");
 
 		if (r == 0 && !streq(name, last))
 			r = read_name(c, name, which, found, err);
-		if (r < 0)
-			return r;
 		last = name;
+	}
+	if (r < 0) {
+		json_decref(c->as_is);
+		c->as_is = TAKE(was);
+		return r;
 	}
 	*ret_rrsets = TAKE(found);
 	return 0;
+}
+
+/* One rrset of a whole zone. What a deletion could not be made of again is remembered. */
+static int scan_rrset(struct conn *c, const json_t *theirs, kc_dns_found_fn *found, void *cookie,
+		      struct kc_err *err)
+{
+	bool plain = !json_is_object(json_object_get(theirs, "routingPolicy"));
+	struct kc_dns_found f = { .name = kc_json_get_str(theirs, "name", ""),
+				  .type = kc_json_get_str(theirs, "type", "") };
+	json_auto_t *data = NULL, *ours = NULL;
+	_cleanup_free_ const char **text = NULL;
+	int r = kc_json_int(theirs, "an rrset", "ttl", &f.ttl, err);
+
+	if (r == 0 && plain)
+		r = data_of(theirs, &data, err);
+	if (r < 0)
+		return r;
+	f.n = json_array_size(data);
+	text = xcalloc(f.n + 1, sizeof(*text));
+	for (size_t i = 0; i < f.n; i++)
+		text[i] = json_string_value(json_array_get(data, i));
+	f.data = plain ? text : NULL;
+	ours = kc_pack("{s:s, s:s, s:I, s:O*}", "name", f.name, "type", f.type, "ttl",
+		       (json_int_t)f.ttl, "data", data);
+	if (plain && !json_equal(data, json_object_get(theirs, "rrdatas")))
+		remember(c, ours, theirs);
+	return found(cookie, &f, err);
+}
+
+static int cdns_scan(void *conn, const char *const *names, size_t n, kc_dns_found_fn *found,
+		     void *cookie, struct kc_err *err)
+{
+	struct conn *c = conn;
+	json_auto_t *list = NULL;
+	const json_t *theirs;
+	size_t i;
+	int r = look_at_zone(c, err);
+
+	if (r == 0)
+		r = kc_clouddns_rrsets(c->gcp, c->project, c->zone, NULL, NULL, &list, err);
+	json_array_foreach(list, i, theirs)
+		if (r == 0)
+			r = scan_rrset(c, theirs, found, cookie, err);
+	return r;
 }
 
 /* --- changing */
@@ -256,7 +309,8 @@ static int cdns_read(void *conn, const json_t *which, json_t **ret_rrsets, struc
 /* An rrset of ours as the API takes it. */
 static int write_rrset(struct conn *c, const json_t *ours, json_t **ret, struct kc_err *err)
 {
-	json_auto_t *policy = json_deep_copy(json_object_get(ours, "policy"));
+	json_auto_t *policy = json_deep_copy(json_object_get(ours, "policy")),
+		    *data = json_deep_copy(json_object_get(ours, "data"));
 	const json_t *check = json_object_get(policy, "check");
 	char *url;
 	int r = check ? cdns_check_url(&c->checks, check, &url, err) : 0;
@@ -268,9 +322,10 @@ static int write_rrset(struct conn *c, const json_t *ours, json_t **ret, struct 
 		json_object_set_new(policy, "healthCheck", json_string(url));
 		free(url);
 	}
+	kc_json_sort(data);
 	*ret = kc_pack("{s:O, s:O, s:O, s:O*, s:O*}", "name", json_object_get(ours, "name"), "type",
 		       json_object_get(ours, "type"), "ttl", json_object_get(ours, "ttl"),
-		       "rrdatas", json_object_get(ours, "data"), "routingPolicy", policy);
+		       "rrdatas", data, "routingPolicy", policy);
 	return 0;
 }
 
@@ -279,8 +334,10 @@ static int repeat_rrset(struct conn *c, const json_t *ours, json_t **ret, struct
 {
 	_cleanup_free_ char *key = key_of(ours);
 	const json_t *known = json_object_get(c->as_is, key);
+	json_auto_t *in_order = json_deep_copy(ours);
 
-	if (!known || !json_equal(json_object_get(known, "ours"), ours))
+	kc_json_sort(json_object_get(in_order, "data"));
+	if (!known || !json_equal(json_object_get(known, "ours"), in_order))
 		return write_rrset(c, ours, ret, err);
 	*ret = json_incref(json_object_get(known, "theirs"));
 	return 0;
@@ -333,7 +390,19 @@ static int make_change(struct conn *c, const json_t *before, const json_t *after
 	return 0;
 }
 
-/* The zone is as in after now. */
+/* Is there a health check in it, whose ever it is? */
+static bool has_check(const json_t *rrsets)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)rrsets, i, one)
+		if (kc_json_at(one, "policy.check"))
+			return true;
+	return false;
+}
+
+/* The zone is as in after now. Plain records are written as they are told, every time. */
 static void note_change(struct conn *c, const json_t *before, const json_t *after,
 			const json_t *additions)
 {
@@ -343,18 +412,41 @@ static void note_change(struct conn *c, const json_t *before, const json_t *afte
 	json_array_foreach((json_t *)before, i, one) {
 		_cleanup_free_ char *key = key_of(one);
 
-		if (!same_place(after, one))
+		if (!same_place(after, one) || same_place(additions, one))
 			json_object_del(c->as_is, key);
-		c->sweep = c->sweep || kc_json_at(one, "policy.check");
 	}
-	json_array_foreach((json_t *)after, i, one) {
-		const json_t *theirs = same_place(additions, one);
+	json_array_foreach((json_t *)additions, i, one)
+		if (json_object_get(one, "routingPolicy"))
+			remember(c, same_place(after, one), one);
+	if (has_check(before) || has_check(after)) {
+		c->sweep = true;
+		c->sweep_all = json_array_size(after) == 0;
+	}
+}
 
-		if (theirs)
-			remember(c, one, theirs);
-		c->sweep = c->sweep || kc_json_at(one, "policy.check");
-	}
-	c->sweep_all = json_array_size(after) == 0;
+static size_t bytes_of(const json_t *rrsets)
+{
+	const json_t *one, *v;
+	size_t sum = 0, i, k;
+
+	json_array_foreach((json_t *)rrsets, i, one)
+		json_array_foreach(json_object_get(one, "rrdatas"), k, v)
+			sum += json_string_length(v);
+	return sum;
+}
+
+static int check_size(const json_t *deletions, const json_t *additions, struct kc_err *err)
+{
+	size_t bytes = bytes_of(deletions) + bytes_of(additions);
+
+	if (json_array_size(deletions) <= CHANGES && json_array_size(additions) <= CHANGES &&
+	    bytes <= CHANGE_BYTES)
+		return 0;
+	return kc_fail(err, KC_EINVAL,
+		       "%zu deletions and %zu additions of %zu bytes are too much for one change "
+		       "of Cloud DNS, which takes %d of each and %d bytes",
+		       json_array_size(deletions), json_array_size(additions), bytes, CHANGES,
+		       CHANGE_BYTES);
 }
 
 static int cdns_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
@@ -366,6 +458,8 @@ static int cdns_change(void *conn, const json_t *which, const json_t *before, co
 
 	if (r == 0)
 		r = make_change(c, before, after, deletions, additions, err);
+	if (r == 0)
+		r = check_size(deletions, additions, err);
 	if (r == 0)
 		r = kc_clouddns_change(c->gcp, c->project, c->zone, deletions, additions, &change,
 				       err);
@@ -425,6 +519,7 @@ const struct kc_dns_backend kc_dns_clouddns = {
 	.takes = takes,
 	.types = types,
 	.traits = &cdns_traits,
+	.cloud = "gcp",
 	.ns_most = 8, /* nameserversPerDelegation: docs.cloud.google.com/dns/quotas */
 	.lower = cdns_lower,
 	.raise = cdns_raise,
@@ -433,6 +528,8 @@ const struct kc_dns_backend kc_dns_clouddns = {
 	.where = cdns_where,
 	.servers = cdns_servers,
 	.read = cdns_read,
+	.scan = cdns_scan,
+	.batch = BATCH,
 	.change = cdns_change,
 	.settled = cdns_settled,
 };

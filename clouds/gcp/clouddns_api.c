@@ -8,6 +8,7 @@
 
 enum { TRIES = 3, TRY_MS = 60000 }; /* of what may have happened: no new try later than that */
 #define LATEST "20"		    /* changes to look through for one of ours */
+#define PAGE   "1000"		    /* of all rrsets of a zone; fewer if Google says so */
 
 static char *zone_path(const char *project, const char *zone, const char *rest)
 {
@@ -75,6 +76,8 @@ int kc_clouddns_rrsets(struct kc_gcp *g, const char *project, const char *zone, 
 
 	if (name)
 		json_object_set_new(query, "name", json_string(name));
+	else
+		json_object_set_new(query, "maxResults", json_string(PAGE));
 	if (type)
 		json_object_set_new(query, "type", json_string(type));
 	r = kc_gcp_list(g, KC_GCP_DNS, path, query, "rrsets", &all, err);

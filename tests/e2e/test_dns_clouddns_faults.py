@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lab.cli import assert_refused
-from lab.clouddns import ZONE, Zone
+from lab.clouddns import ZONE, Zone, record
 from lab.dns import NAME, plan_of, policy
 from lab.dns import WORLD as LOOPBACK
 from lab.hosts import run
@@ -326,3 +326,32 @@ def test_replies_that_make_no_sense(zone, cli, write):
     assert_refused(cli.run("dns", "apply", "-f", file, "--yes"), "example.org., not example.com.")
     zone.zones[ZONE].origin = kept
     assert zone.state() == before
+
+
+def test_many_names(zone, cli, write):
+    """In batches of one step each, of which a reply is lost; what others have among them is left alone."""
+    hosts = [{"name": f"h{i}.example.com", "addresses": [f"198.18.0.{i + 1}"]} for i in range(250)]
+    wrr = {"items": [{"weight": 1, "rrdatas": ["192.0.2.9"]}]}
+    taken = [
+        record("h5.example.com", "192.0.2.9", "192.0.2.3"),
+        record("h6.example.com", routingPolicy={"wrr": wrr}),
+        record("_kc.h7.example.com", '"v=kc1 o=else"', kind="TXT"),
+    ]
+    zone.by_hand(*taken)
+    before = zone.state()
+    file = write(policy(zone.entry(), hosts=hosts))
+    zone.fault(CHANGE, "lose")
+    r = cli.run("dns", "apply", "-f", file, "--yes")
+    assert r.code == 3, r
+    for name in ("h5", "h6", "h7"):
+        assert f"{name}.example.com." in r.err, r
+    assert zone.state().items() >= before.items()
+    assert zone.ask("h249.example.com") == ["198.18.0.250"] and not zone.ask("h7.example.com")
+    changes = [q for q in zone.requests if q.method == "POST" and q.path.endswith("/changes")]
+    assert len(changes) < 10, "a few changes, not one a name"
+    r = cli.run("dns", "adopt", "-f", file, "--yes")
+    assert "h7.example.com." in r.err and "h6.example.com." in r.err and "h5" not in r.err, r
+    assert zone.ask("h5.example.com") == ["198.18.0.6"] and zone.ask("h6.example.com") == ["192.0.2.9"]
+    sent = len(zone.requests)
+    cli.run("dns", "plan", "-f", file)
+    assert len(zone.requests) - sent < 12, "the zone is listed, not asked name by name"
