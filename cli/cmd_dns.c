@@ -212,20 +212,27 @@ static void print_preview(const struct run *v, bool act)
 	fflush(stdout);
 }
 
-/* A line a copy that was not changed. */
-static int add_refused(const struct run *v, int r, struct kc_err *err)
+/* A line a copy, or one of many hosts, that was not changed. Owned. */
+static char *refused_lines(const json_t *refused)
 {
-	_cleanup_buf_ struct kc_buf lines = { 0 };
-	json_auto_t *refused = kc_publish_refused(v->publish);
+	struct kc_buf lines = { 0 };
 	const json_t *c;
-	size_t i, n = json_array_size(refused);
+	size_t i;
 
-	if (!n)
-		return r;
-	json_array_foreach(refused, i, c)
+	json_array_foreach((json_t *)refused, i, c)
 		kc_buf_printf(&lines, "%s%s: %s", i ? "\n" : "",
 			      kc_json_get_str(c, "provider", "?"), kc_json_get_str(c, "why", "?"));
-	kc_fail_lines(err, r < 0 ? r : KC_EFAIL, kc_buf_get(&lines));
+	return kc_buf_steal(&lines);
+}
+
+static int add_refused(const struct run *v, int r, struct kc_err *err)
+{
+	json_auto_t *refused = kc_publish_refused(v->publish);
+	_cleanup_free_ char *lines = refused_lines(refused);
+
+	if (!json_array_size(refused))
+		return r;
+	kc_fail_lines(err, r < 0 ? r : KC_EFAIL, lines);
 	return KC_EFAIL;
 }
 
@@ -258,6 +265,7 @@ static int act(struct run *v, struct kc_err *err)
 static int end(const struct run *v, int r, struct kc_err *err)
 {
 	json_auto_t *refused = kc_publish_refused(v->publish);
+	_cleanup_free_ char *lines = NULL;
 	size_t copies = json_array_size(kc_json_at(v->policy, "spec.publish"));
 
 	if (!kc_cli_wants_text(v->args) && print_result(v, err) < 0)
@@ -265,8 +273,8 @@ static int end(const struct run *v, int r, struct kc_err *err)
 	if (r == KC_ECANCELED || r == KC_ECONFLICT)
 		return r;
 	if (json_array_size(refused) && count_copies(refused) < copies) {
-		add_refused(v, r, err);
-		fprintf(stderr, "kubecdn: %s\n", err->msg);
+		lines = refused_lines(refused);
+		fprintf(stderr, "kubecdn: %s\n", lines);
 		return KC_EXIT_SOME;
 	}
 	r = add_refused(v, r, err);

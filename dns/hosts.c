@@ -157,7 +157,7 @@ static void add_mark(struct hosts *h, const struct kc_dns_found *f)
 	bool ours = f->n == 1 && streq(f->data[0], h->mark);
 
 	if (!one)
-		h->strangers += ours;
+		h->strangers += ours && !streq(f->name, h->steered);
 	else if (!one->asked)
 		return;
 	else if (ours && f->ttl == h->ttl)
@@ -326,6 +326,7 @@ int hosts_read(struct kc_publish *p, struct copy *c, struct hosts **ret, struct 
 	h->conn = c->conn;
 	h->ttl = kc_json_get_int(kc_json_at(p->policy, "spec.ttl"), "answer", 0);
 	h->mark = xstrdup(json_string_value(json_array_get(json_object_get(mark, "data"), 0)));
+	h->steered = kc_policy_mark_name(p->policy);
 	h->v = xcalloc(json_array_size(list) + 1, sizeof(*h->v));
 	json_array_foreach((json_t *)list, i, one)
 		add_host(h, one);
@@ -355,5 +356,6 @@ void hosts_free(struct hosts *h)
 	}
 	free(h->v);
 	free(h->mark);
+	free(h->steered);
 	free(h);
 }

@@ -39,6 +39,7 @@ struct hosts {
 	void *conn;
 	int64_t ttl;
 	char *mark;	/* data of a mark of the owner's */
+	char *steered;	/* name of the policy's own mark */
 	struct host *v; /* by name */
 	size_t n;
 	size_t strangers; /* of the same owner in the zone, and not in the policy */

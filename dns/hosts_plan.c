@@ -119,10 +119,10 @@ void hosts_notes(const struct hosts *h, const char *where, json_t *notes)
 
 	if (!h->strangers)
 		return;
-	note = xasprintf("%s: %zu more names in the zone are marked as %s's and not in this "
-			 "manifest; they stay as they are, and `kubecdn dns delete` with a "
-			 "manifest "
-			 "that names one takes it out",
-			 where, h->strangers, owner);
+	note = xasprintf("%s: %zu more name%s marked as %s's there and not in this manifest; "
+			 "what no other manifest has either `kubecdn dns delete` takes out, given "
+			 "one "
+			 "that has it as its name",
+			 where, h->strangers, h->strangers == 1 ? " is" : "s are", owner);
 	json_array_append_new(notes, json_string(note));
 }

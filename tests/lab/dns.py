@@ -91,6 +91,8 @@ class Between:
     def __init__(self, tcp, udp=None, lose=0, cut=0):
         self.to, self.udp_to = tcp.port, (udp or tcp).port
         self.lose, self.cut, self.port = lose, cut, free_port()
+        self.changes = []  # records in each update
+        self.mute = None  # questions by UDP that have these bytes get no answer
         self.tcp = socket.create_server(("127.0.0.1", self.port))
         self.udp = socket.socket(type=socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", self.port))
@@ -108,6 +110,8 @@ class Between:
                 data, peer = self.udp.recvfrom(4096)
             except OSError:
                 return
+            if self.mute and self.mute in data:
+                continue
             with socket.socket(type=socket.SOCK_DGRAM) as s:
                 s.settimeout(5)
                 s.sendto(data, ("127.0.0.1", self.udp_to))
@@ -123,20 +127,30 @@ class Between:
 
     def one(self, conn):
         with conn, socket.create_connection(("127.0.0.1", self.to)) as server:
-            head = conn.recv(2, socket.MSG_WAITALL)
-            body = conn.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
-            # An update with changes: without any it only asks what there is.
-            update = body[2] >> 3 & 15 == 5 and int.from_bytes(body[8:10], "big") > 0
-            if update and self.cut:
-                self.cut -= 1
-                return
-            server.sendall(head + body)
-            n = server.recv(2, socket.MSG_WAITALL)
-            reply = server.recv(int.from_bytes(n, "big"), socket.MSG_WAITALL)
-            if update and self.lose:
-                self.lose -= 1
-                return
-            conn.sendall(n + reply)
+            while self.exchange(conn, server):
+                pass
+
+    def exchange(self, conn, server):
+        """One message and its reply; false: that was the last."""
+        head = conn.recv(2, socket.MSG_WAITALL)
+        if len(head) < 2:
+            return False
+        body = conn.recv(int.from_bytes(head, "big"), socket.MSG_WAITALL)
+        # An update with changes: without any it only asks what there is.
+        update = body[2] >> 3 & 15 == 5 and int.from_bytes(body[8:10], "big")
+        if update:
+            self.changes.append(update)
+        if update and self.cut:
+            self.cut -= 1
+            return False
+        server.sendall(head + body)
+        n = server.recv(2, socket.MSG_WAITALL)
+        reply = server.recv(int.from_bytes(n, "big"), socket.MSG_WAITALL)
+        if update and self.lose:
+            self.lose -= 1
+            return False
+        conn.sendall(n + reply)
+        return True
 
 
 def powerdns_copy(server, **changed):
