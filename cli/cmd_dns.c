@@ -15,10 +15,8 @@
 #include "lib/crypto/hash.h"
 #include "lib/plan/plan.h"
 
-/* SHOWN: entries of a plan, in text. */
-enum { SHOWN = 100, MANIFEST_MAX = 8 << 20, KEY_MAX = 4096 };
-
-static const char *const actions[] = { "create", "update", "delete" };
+/* SHOWN: hosts of one kind, in a plan's text. */
+enum { SHOWN = 50, MANIFEST_MAX = 8 << 20, KEY_MAX = 4096 };
 
 static const struct kc_opt file_opts[] = {
 	{ "file", 'f', KC_OPT_STRING, "FILE", .doc = "Manifest of a TrafficPolicy, - for stdin" },
@@ -157,30 +155,27 @@ static void count(struct run *v)
 	kc_sha256_json(plan, v->hash);
 }
 
-/* The plan, of whose entries only the first are shown and all others counted. */
+/* The plan, of whose many hosts only the first are shown. */
 static json_t *shortened(const json_t *plan)
 {
-	json_t *tasks = json_object_get(plan, "tasks"), *out = json_array(), *task;
-	json_int_t more[ARRAY_SIZE(actions)] = { 0 };
-	size_t i, shown = 0;
+	json_t *out = json_array(), *task;
+	size_t i;
 
-	json_array_foreach(tasks, i, task) {
-		const char *action = kc_json_get_str(task, "action", "keep");
-		size_t a = 0;
+	json_array_foreach(json_object_get(plan, "tasks"), i, task) {
+		json_t *changes = json_object_get(task, "changes"), *few, *copy;
+		size_t n = json_array_size(changes);
 
-		while (a + 1 < ARRAY_SIZE(actions) && !streq(actions[a], action))
-			a++;
-		if (streq(action, "keep") || shown++ < SHOWN)
+		if (n <= SHOWN) {
 			json_array_append(out, task);
-		else
-			more[a]++;
-	}
-	for (size_t a = 0; a < ARRAY_SIZE(actions); a++) {
-		_cleanup_free_ char *id = xasprintf("%lld more", (long long)more[a]);
-
-		if (more[a])
-			json_array_append_new(out, kc_pack("{s:s, s:s, s:I}", "id", id, "action",
-							   actions[a], "count", more[a]));
+			continue;
+		}
+		few = json_array();
+		for (size_t k = 0; k < SHOWN; k++)
+			json_array_append(few, json_array_get(changes, k));
+		copy = json_copy(task);
+		json_object_set_new(copy, "changes", few);
+		json_object_set_new(copy, "more", json_integer((json_int_t)(n - SHOWN)));
+		json_array_append_new(out, copy);
 	}
 	return kc_pack("{s:o}", "tasks", out);
 }

@@ -60,7 +60,7 @@ int hosts_scan(struct hosts *h, struct host *const *v, size_t n, struct kc_err *
 /* Is it the host's addresses of that type, with their TTL? */
 bool host_serves(const struct hosts *h, const struct host *one, const struct kc_dns_found *f);
 
-/* A task a host that is to be changed, and one for all that are not. */
+/* An entry for all that are to be made, one for those to be changed, one for those that stay. */
 void hosts_plan(const struct hosts *h, const char *where, json_t *tasks);
 /* [{"provider", "where", "name", "why"}] */
 void hosts_refused(const struct hosts *h, const char *where, json_t *refused);

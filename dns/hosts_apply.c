@@ -43,10 +43,14 @@ static void written(struct host *one, json_t *before)
 	json_decref(TAKE(one->other));
 }
 
+/* NULL: nothing. */
 static json_t *before_of(const struct hosts *h, const struct host *one)
 {
-	json_t *before = json_array();
+	json_t *before;
 
+	if (!one->same && !one->other)
+		return NULL;
+	before = json_array();
 	host_before(h, one, before);
 	return before;
 }

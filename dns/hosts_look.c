@@ -1,4 +1,5 @@
 /* Do clients get what was written? Every host by UDP and by TCP at each server. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,17 +13,26 @@
 
 enum { PAUSE_MS = 100 };
 
-/* The questions of one round, all of hosts that are pending. */
-struct looking {
+/* The questions of one round, about hosts that are pending; and of one way to ask them what was
+ * seen instead, each question's or NULL. */
+struct round {
 	struct hosts *h;
 	struct kc_dns_query *q;
 	struct host **of; /* each question's */
 	size_t n;
+	const struct kc_dns_server *server;
 	const char *where;
-	bool tcp;
 };
 
-static void add_questions(struct looking *l, struct host *one)
+struct way {
+	const struct round *round;
+	bool tcp;
+	char **unseen;
+	int r;
+	struct kc_err err;
+};
+
+static void add_questions(struct round *l, struct host *one)
 {
 	static const struct {
 		unsigned char bit;
@@ -67,30 +77,61 @@ static bool is_served(const struct hosts *h, const struct host *one, const json_
 
 static void answered(void *cookie, size_t i, const json_t *reply)
 {
-	struct looking *l = cookie;
-	struct host *one = l->of[i];
+	struct way *w = cookie;
+	const struct round *l = w->round;
+	const struct host *one = l->of[i];
 	const json_t *rrset =
 		kc_dns_rrset_find(json_object_get(reply, "answer"), one->name, l->q[i].type);
 	_cleanup_free_ char *is = NULL;
 
-	if (one->unseen || is_served(l->h, one, reply, rrset))
+	if (is_served(l->h, one, reply, rrset))
 		return;
 	is = told(rrset);
-	one->unseen =
+	w->unseen[i] =
 		xasprintf("%s answers %s %s by %s with %s (%s)", l->where, one->name, l->q[i].type,
-			  l->tcp ? "TCP" : "UDP", is, kc_json_get_str(reply, "rcode", "?"));
+			  w->tcp ? "TCP" : "UDP", is, kc_json_get_str(reply, "rcode", "?"));
 }
 
+static void *go(void *cookie)
+{
+	struct way *w = cookie;
+	const struct round *l = w->round;
+
+	w->r = kc_dns_ask_many(l->server, w->tcp, l->q, l->n, answered, w, &w->err);
+	return NULL;
+}
+
+/* Both ways at once. */
 static int look_at(void *cookie, const struct kc_dns_server *server, const char *where,
 		   struct kc_err *err)
 {
-	struct looking *l = cookie;
+	struct round *l = cookie;
+	struct way ways[] = { { .round = l }, { .round = l, .tcp = true } };
+	pthread_t thread;
+	bool started;
 	int r = 0;
 
+	l->server = server;
 	l->where = where;
-	for (int i = 0; i < 2 && r == 0; i++) {
-		l->tcp = i;
-		r = kc_dns_ask_many(server, l->tcp, l->q, l->n, answered, l, err);
+	for (size_t k = 0; k < ARRAY_SIZE(ways); k++)
+		ways[k].unseen = xcalloc(l->n + 1, sizeof(char *));
+	started = pthread_create(&thread, NULL, go, &ways[0]) == 0;
+	go(&ways[1]);
+	if (started)
+		pthread_join(thread, NULL);
+	else
+		go(&ways[0]);
+	for (size_t k = 0; k < ARRAY_SIZE(ways); k++) {
+		for (size_t i = 0; i < l->n; i++) {
+			if (!l->of[i]->unseen)
+				l->of[i]->unseen = TAKE(ways[k].unseen[i]);
+			free(ways[k].unseen[i]);
+		}
+		free(ways[k].unseen);
+		if (ways[k].r < 0 && r == 0) {
+			*err = ways[k].err;
+			r = ways[k].r;
+		}
 	}
 	return r;
 }
@@ -100,7 +141,7 @@ static int look_once(struct hosts *h, const json_t *servers, size_t *ret_left, s
 {
 	_cleanup_free_ struct kc_dns_query *q = xcalloc(2 * h->n, sizeof(*q));
 	_cleanup_free_ struct host **of = xcalloc(2 * h->n, sizeof(*of));
-	struct looking l = { .h = h, .q = q, .of = of };
+	struct round l = { .h = h, .q = q, .of = of };
 	size_t left = 0;
 	int r;
 

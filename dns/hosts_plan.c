@@ -2,74 +2,95 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dns/claims.h"
 #include "dns/hosts.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
-#include "lib/net/dns.h"
 
 /* SHOWN: of many hosts that are refused; the rest is counted. */
 enum { SHOWN = 20 };
 
-/* The two states of one type: {"path": "A", "from": [data], "to": [data]}, and of the TTL. */
-static void add_change(const char *path, const json_t *was, const json_t *is, json_t *changes)
+/* What stands at the name itself, whatever its type. */
+static json_t *data_of(const json_t *rrsets, const char *name)
 {
-	json_t *from = json_object_get(was, "data"), *to = json_object_get(is, "data");
-	json_t *old = json_object_get(was, "ttl"), *new = json_object_get(is, "ttl");
+	json_t *out = json_array();
+	const json_t *one;
+	size_t i;
 
-	if (!from != !to || !json_equal(from, to))
-		json_array_append_new(changes, kc_pack("{s:s, s:O*, s:O*}", "path", path, "from",
-						       from, "to", to));
-	else if (!json_equal(old, new))
-		json_array_append_new(changes, kc_pack("{s:s+, s:O*, s:O*}", "path", path, " ttl",
-						       "from", old, "to", new));
+	json_array_foreach((json_t *)rrsets, i, one)
+		if (streq(kc_json_get_str(one, "name", ""), name))
+			json_array_extend(out, json_object_get(one, "data"));
+	return out;
 }
 
-/* The mark goes without saying where the host is made; where it alone changes it is told. */
-static json_t *changes_of(const struct hosts *h, const struct host *one)
+/* The first TTL of before that is not the one that is wanted; 0: all are. */
+static int64_t other_ttl(const struct hosts *h, const json_t *before)
 {
-	json_auto_t *before = json_array(), *wanted = json_array();
-	_cleanup_free_ char *mark = kc_claim_name(one->name, NULL);
-	json_t *changes = json_array();
+	const json_t *one;
+	size_t i;
 
+	json_array_foreach((json_t *)before, i, one)
+		if (kc_json_get_int(one, "ttl", 0) != h->ttl)
+			return kc_json_get_int(one, "ttl", 0);
+	return 0;
+}
+
+/* {"path": host, "from": [addresses], "to": [addresses]}; of one whose addresses stay its TTL, or
+ * that its mark is made. */
+static json_t *change_of(const struct hosts *h, const struct host *one)
+{
+	json_auto_t *before = NULL, *wanted = NULL, *from = NULL, *to = NULL;
+	json_int_t ttl;
+
+	if (!one->same && !one->other)
+		return kc_pack("{s:s, s:O}", "path", one->name, "to", one->addresses);
+	before = json_array();
+	wanted = json_array();
 	host_before(h, one, before);
 	host_wanted(h, one, wanted);
-	for (const char *const *t = h->backend->types; *t; t++)
-		add_change(*t, kc_dns_rrset_find(before, one->name, *t),
-			   kc_dns_rrset_find(wanted, one->name, *t), changes);
-	if (!json_array_size(changes))
-		add_change("mark", kc_dns_rrset_find(before, mark, "TXT"),
-			   kc_dns_rrset_find(wanted, mark, "TXT"), changes);
-	return changes;
+	from = data_of(before, one->name);
+	to = data_of(wanted, one->name);
+	kc_json_sort(from);
+	kc_json_sort(to);
+	ttl = (json_int_t)other_ttl(h, before);
+	if (!json_equal(from, to))
+		return kc_pack("{s:s, s:o, s:O}", "path", one->name, "from", TAKE(from), "to",
+			       one->addresses);
+	if (ttl)
+		return kc_pack("{s:s+, s:I, s:I}", "path", one->name, " TTL", "from", ttl, "to",
+			       (json_int_t)h->ttl);
+	return kc_pack("{s:s+, s:s}", "path", one->name, " mark", "to", h->mark);
+}
+
+/* An entry for all hosts with one action; changes: an item each, or none. Takes changes. */
+static void add_entry(const struct hosts *h, const char *where, const char *action, size_t count,
+		      json_t *changes, json_t *tasks)
+{
+	_cleanup_free_ char *id = xasprintf("dns/%s/%s/hosts/%s", h->backend->name, where, action);
+
+	if (count)
+		json_array_append_new(tasks, kc_pack("{s:s, s:s, s:s, s:O, s:s, s:I}", "id", id,
+						     "kind", "dns/hosts", "action", action,
+						     "changes", changes, "provider",
+						     h->backend->name, "count", (json_int_t)count));
+	json_decref(changes);
 }
 
 void hosts_plan(const struct hosts *h, const char *where, json_t *tasks)
 {
-	json_auto_t *kind = json_string("dns/host"), *create = json_string("create"),
-		    *update = json_string("update"), *provider = json_string(h->backend->name);
+	json_t *create = json_array(), *update = json_array();
 	size_t kept = 0;
 
 	for (size_t i = 0; i < h->n; i++) {
 		const struct host *one = &h->v[i];
-		_cleanup_free_ char *id = NULL;
 
 		kept += host_is_wanted(one);
-		if (host_is_wanted(one) || one->why)
-			continue;
-		id = xasprintf("dns/%s/%s/%s", h->backend->name, where, one->name);
-		json_array_append_new(tasks,
-				      kc_pack("{s:s, s:O, s:O, s:o, s:O}", "id", id, "kind", kind,
-					      "action", one->same || one->other ? update : create,
-					      "changes", changes_of(h, one), "provider", provider));
+		if (!host_is_wanted(one) && !one->why)
+			json_array_append_new(one->same || one->other ? update : create,
+					      change_of(h, one));
 	}
-	if (kept) {
-		_cleanup_free_ char *id = xasprintf("dns/%s/%s/hosts", h->backend->name, where);
-
-		json_array_append_new(tasks,
-				      kc_pack("{s:s, s:s, s:s, s:[], s:O, s:I}", "id", id, "kind",
-					      "dns/hosts", "action", "keep", "changes", "provider",
-					      provider, "count", (json_int_t)kept));
-	}
+	add_entry(h, where, "create", json_array_size(create), create, tasks);
+	add_entry(h, where, "update", json_array_size(update), update, tasks);
+	add_entry(h, where, "keep", kept, json_array(), tasks);
 }
 
 void hosts_refused(const struct hosts *h, const char *where, json_t *refused)

@@ -86,11 +86,21 @@ int kc_sha256_file(const char *path, char out[KC_SHA256_HEX], uint64_t *ret_size
 	return 0;
 }
 
+static int update(const char *text, size_t len, void *stream)
+{
+	kc_sha256_update(stream, text, len);
+	return 0;
+}
+
+/* The canonical text of kc_json_text(), which is never in memory as a whole. */
 void kc_sha256_json(const json_t *value, char out[KC_SHA256_HEX])
 {
-	_cleanup_wiped_ char *text = kc_json_text(value);
+	struct kc_sha256_stream *s = kc_sha256_new();
 
-	kc_sha256(text, strlen(text), out);
+	if (json_dump_callback(value, update, s, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY) <
+	    0)
+		abort();
+	kc_sha256_finish(s, out);
 }
 
 void kc_hmac_sha256_raw(const void *key, size_t key_len, const void *data, size_t len,

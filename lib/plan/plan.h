@@ -18,8 +18,9 @@
  *
  * The plan is a JSON value (kc_plan_json): {"format": 1, "tasks": [{"id", "kind", "action":
  * "create|update|replace|delete|forget|keep", "changes": [{"path", "from", "to"}], "provider",
- * "children": [ … ], "count"}]}, where count is how many an entry stands for (1); text, JSON and
- * golden tests render this same value and its SHA-256 is the token of --confirm.
+ * "children": [ … ], "count"}]}, where count is how many an entry stands for (1), and text also
+ * shows "more": changes left out; text, JSON and golden tests render this same value and its
+ * SHA-256 is the token of --confirm.
  *
  * Durable state is behind struct kc_state (lib/plan/state.h): record, journal
  * of intents, fence. Everything here may be killed at any instant; the same

@@ -241,6 +241,9 @@ static void put_entries(struct kc_buf *out, int indent, const json_t *entries, b
 			kc_buf_printf(out, "%s %s %s\n", l->sign, action, id);
 		json_array_foreach(json_object_get(t, "changes"), k, c)
 			put_change(out, indent + 4, c, streq(action, "create"));
+		if (json_object_get(t, "more"))
+			kc_buf_printf(out, "%*s… and %lld more\n", indent + 4, "",
+				      (long long)kc_json_get_int(t, "more", 0));
 		put_entries(out, indent + 4, entries_of(json_object_get(t, "children")), color);
 	}
 }
