@@ -104,7 +104,7 @@ def test_a_life(server, cli, write):
     dropped = listed.pop()
     write(policy(at(server), name="life.example.com", hosts=listed, ttl={"answer": 60}))
     assert changes_of(cli, file) == (set(), {h["name"] for h in listed})
-    assert "life4.example.com. TTL: 30 -> 60" in cli.ok("dns", "plan", "-f", file).out
+    assert "life100.example.com. TTL: 30 -> 60" in cli.ok("dns", "plan", "-f", file).out
     cli.ok("dns", "apply", "-f", file, "--yes")
     assert served(server, ["life3.example.com"]) == {}
     assert served(server, names("life", 3), ttl=60)
