@@ -73,6 +73,8 @@ void hosts_notes(const struct hosts *h, const char *where, json_t *notes);
 int hosts_apply(struct hosts *h, struct copy *c, const atomic_bool *cancel, struct kc_err *err);
 /* Those that differ, or that a server answers otherwise, get a why. */
 int hosts_verify(struct hosts *h, struct copy *c, struct kc_err *err);
+/* The same as an error about the first of them. No hosts: nothing is asked. */
+int hosts_served(struct hosts *h, struct copy *c, struct kc_err *err);
 /* Does every server answer so? Those that are pending and are not seen so stay pending; until the
  * deadline they are looked at again. */
 int hosts_look(struct hosts *h, const json_t *servers, int64_t deadline, struct kc_err *err);

@@ -288,3 +288,13 @@ int hosts_verify(struct hosts *h, struct copy *c, struct kc_err *err)
 		}
 	return r;
 }
+
+int hosts_served(struct hosts *h, struct copy *c, struct kc_err *err)
+{
+	int r = h ? hosts_verify(h, c, err) : 0;
+
+	for (size_t i = 0; h && r == 0 && i < h->n; i++)
+		if (h->v[i].why)
+			r = kc_fail(err, KC_EFAIL, "%s", h->v[i].why);
+	return r;
+}

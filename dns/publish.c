@@ -428,8 +428,12 @@ static int read_hosts(struct kc_publish *p, struct copy *c, struct kc_err *err)
 {
 	int r;
 
-	if (p->claim || p->remove || !json_array_size(kc_json_at(p->policy, "spec.hosts")))
+	if (p->claim || !json_array_size(kc_json_at(p->policy, "spec.hosts")))
 		return 0;
+	if (p->remove) {
+		add_note(p->notes, "spec.hosts stay as they are");
+		return 0;
+	}
 	r = hosts_read(p, c, &c->hosts, err);
 	if (r == 0)
 		hosts_notes(c->hosts, c->backend->where(c->conn), p->notes);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/hosts.h"
 #include "dns/policy.h"
 #include "dns/publish_priv.h"
 #include "dns/verify.h"
@@ -52,9 +53,16 @@ static void judge(struct kc_publish *p, struct copy *c, const char **ret_state, 
 		kc_fail(why, KC_EFAIL, "`kubecdn dns plan` shows what would change");
 		return;
 	}
+	if (hosts_count_changes(c->hosts)) {
+		*ret_state = "differs";
+		kc_fail(why, KC_EFAIL, "%zu hosts differ; `kubecdn dns plan` shows them",
+			hosts_count_changes(c->hosts));
+		return;
+	}
 	if (publish_servers(c, &servers, why) < 0 ||
 	    kc_dns_look(servers, c->wanted, c->allowed,
-			kc_json_at(p->policy, "spec.verify.subnets"), why) < 0) {
+			kc_json_at(p->policy, "spec.verify.subnets"), why) < 0 ||
+	    hosts_served(c->hosts, c, why) < 0) {
 		*ret_state = "unserved";
 		return;
 	}

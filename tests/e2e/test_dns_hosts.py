@@ -87,6 +87,7 @@ def test_a_life(server, cli, write):
     assert plan_of(cli, file) == {}
     assert f"{MANY + 3} unchanged" in cli.ok("dns", "apply", "-f", file, "--yes").out
     cli.ok("dns", "verify", "-f", file)
+    assert "served" in cli.ok("dns", "status", "-f", file).out
     assert server.serial() == serial
 
     listed[3]["addresses"] = ["192.0.2.3"]
@@ -96,6 +97,8 @@ def test_a_life(server, cli, write):
     r = cli.ok("dns", "apply", "-f", file)
     assert 'life3.example.com.: ["10.1.0.3"] -> ["192.0.2.3"]' in r.out
     assert_refused(cli.run("dns", "verify", "-f", file), "life3.example.com", "dns plan")
+    r = cli.run("dns", "status", "-f", file)
+    assert r.code == 2 and "1 hosts differ" in r.out, r
     cli.ok("dns", "apply", "-f", file, "--yes")
     assert served(server, all_names) == {**found, "life3.example.com": ["192.0.2.3"]}
 
