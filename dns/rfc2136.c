@@ -260,7 +260,7 @@ static int scan_part(struct scanning *s, const char *const *names, size_t n, kc_
 static int rfc_scan(void *conn, const char *const *names, size_t n, kc_dns_found_fn *found,
 		    void *cookie, struct kc_err *err)
 {
-	_cleanup_free_ struct kc_dns_query *q = xcalloc(3 * PART, sizeof(*q));
+	_cleanup_free_ struct kc_dns_query *q = xcalloc(PART, 3 * sizeof(*q));
 	json_auto_t *rrsets = json_array(), *wildcards = json_object();
 	struct scanning s = { .c = conn, .q = q, .rrsets = rrsets, .wildcards = wildcards };
 	int r = 0;

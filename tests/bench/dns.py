@@ -187,13 +187,14 @@ def markdown(result):
     table = ["| " + " | ".join(r) + " |" for r in [head, *rows(result["runs"])]]
     table.insert(1, "|" + "---|" * len(head))
     m, v = result["machine"], ", ".join(f"{k} {x}" for k, x in result["versions"].items())
-    about = f"{result['date'][:10]}, {m['cpus']} CPUs ({m['model']}), {m['memoryGB']} GB, {result['names']} names. {v}."
-    return "\n".join([about, f"{len(result['runs'])} runs.", "", *table, ""])
+    about = f"{result['date'][:10]}, {m['cpus']} CPUs ({m['model']}), {m['memoryGB']} GB, {result['names']} names."
+    return "\n".join([about, f"{v}.", f"{len(result['runs'])} runs.", "", *table, ""])
 
 
 def main():
     runs, n = int(os.environ.get("BENCH_RUNS", "5")), int(os.environ.get("BENCH_NAMES", "10000"))
-    result = {"date": report.now(), "machine": report.machine(), "versions": versions(), "names": n, "runs": []}
+    result = {"date": report.now(), "machine": report.machine(), "versions": versions()}
+    result |= {"names": n, "runs": []}
     OUT.mkdir(parents=True, exist_ok=True)
     for i in range(1, runs + 1):
         one = {"load": os.getloadavg()[0]}
