@@ -21,6 +21,7 @@ void kc_claim_done(struct kc_claim *c)
 	free(c->owner);
 	free(c->region);
 	json_decref(c->addresses);
+	json_decref(c->down);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -47,12 +48,23 @@ char *kc_group_name(const char *name, const char *group)
 	return below(label, name);
 }
 
-/* Sorted, each once, in the one form that an address has. NULL in *ret: one of them is none. */
+/* Sorted, each once, commas between. */
+static char *list_text(const char **v, size_t n)
+{
+	_cleanup_buf_ struct kc_buf out = { 0 };
+
+	kc_sort_text(v, n);
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || !streq(v[i], v[i - 1]))
+			kc_buf_printf(&out, "%s%s", out.len ? "," : "", v[i]);
+	return kc_buf_steal(&out);
+}
+
+/* In the one form that an address has. NULL: one of them is none. */
 static char *addresses_text(const json_t *addresses, struct kc_err *err)
 {
 	size_t n = json_array_size(addresses);
 	_cleanup_free_ const char **v = xcalloc(n + 1, sizeof(*v));
-	_cleanup_buf_ struct kc_buf out = { 0 };
 
 	if (n > KC_CLAIM_ADDRESSES) {
 		kc_fail(err, KC_EINVAL, "a claim has at most %d addresses, not %zu",
@@ -76,22 +88,46 @@ static char *addresses_text(const json_t *addresses, struct kc_err *err)
 			return NULL;
 		}
 	}
-	kc_sort_text(v, n);
-	for (size_t i = 0; i < n; i++)
-		if (i == 0 || !streq(v[i], v[i - 1]))
-			kc_buf_printf(&out, "%s%s", out.len ? "," : "", v[i]);
-	return kc_buf_steal(&out);
+	return list_text(v, n);
+}
+
+/* " d=ap,us", or "" without any. NULL: one of them is no other region's name. */
+static char *down_text(const struct kc_claim *c, struct kc_err *err)
+{
+	size_t n = json_array_size(c->down);
+	_cleanup_free_ const char **v = xcalloc(n + 1, sizeof(*v));
+	_cleanup_free_ char *list = NULL;
+
+	if (n > KC_CLAIM_DOWN) {
+		kc_fail(err, KC_EINVAL, "a claim names at most %d other regions, not %zu",
+			KC_CLAIM_DOWN, n);
+		return NULL;
+	}
+	if (n == 0)
+		return xstrdup("");
+	for (size_t i = 0; i < n; i++) {
+		v[i] = json_string_value(json_array_get(c->down, i));
+		if (!v[i] || !kc_is_dns_label(v[i]) || streq(v[i], c->region)) {
+			kc_fail(err, KC_EINVAL, "\"%.80s\" is not the name of another region",
+				v[i] ? v[i] : "");
+			return NULL;
+		}
+	}
+	list = list_text(v, n);
+	return xasprintf(" d=%s", list);
 }
 
 /* All but the signature. NULL: err says why. */
 static char *body_of(const struct kc_claim *c, struct kc_err *err)
 {
-	_cleanup_free_ char *addresses = addresses_text(c->addresses, err);
+	_cleanup_free_ char *addresses = addresses_text(c->addresses, err), *down = NULL;
 
-	if (!addresses)
+	if (addresses)
+		down = down_text(c, err);
+	if (!down)
 		return NULL;
-	return xasprintf("v=kc1 o=%s r=%s e=%" PRIu64 " ep=%s", c->owner, c->region, c->epoch,
-			 addresses);
+	return xasprintf("v=kc1 o=%s r=%s e=%" PRIu64 " ep=%s%s", c->owner, c->region, c->epoch,
+			 addresses, down);
 }
 
 static char *signed_bytes(const char *name, const char *body)
@@ -140,7 +176,7 @@ static bool parse_epoch(const char *text, uint64_t *ret)
 /* Fields into c; what is signed by *ret_signature, both owned. */
 static bool parse(const char *text, struct kc_claim *c, char **ret_signature)
 {
-	_cleanup_free_ char *version = NULL, *epoch = NULL, *addresses = NULL;
+	_cleanup_free_ char *version = NULL, *epoch = NULL, *addresses = NULL, *down = NULL;
 	const char *at = text;
 
 	version = take_field(&at, "v=");
@@ -148,12 +184,14 @@ static bool parse(const char *text, struct kc_claim *c, char **ret_signature)
 	c->region = take_field(&at, "r=");
 	epoch = take_field(&at, "e=");
 	addresses = take_field(&at, "ep=");
+	down = take_field(&at, "d=");
 	*ret_signature = take_field(&at, "s=");
 	if (!version || !streq(version, "kc1") || !c->owner || !kc_is_dns_label(c->owner) ||
 	    !c->region || !kc_is_dns_label(c->region) || !parse_epoch(epoch, &c->epoch) ||
 	    !addresses || !*ret_signature || *at)
 		return false;
 	c->addresses = streq(addresses, NOWHERE) ? json_array() : kc_json_split(addresses, ',');
+	c->down = down ? kc_json_split(down, ',') : NULL;
 	return true;
 }
 

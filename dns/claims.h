@@ -2,9 +2,10 @@
  * What one region says of itself at one DNS name, as text that everybody can check and nobody else
  * can write:
  *
- *   v=kc1 o=OWNER r=REGION e=EPOCH ep=ADDRESS,… s=SIGNATURE
+ *   v=kc1 o=OWNER r=REGION e=EPOCH ep=ADDRESS,… [d=REGION,…] s=SIGNATURE
  *
- * Fields stand in this order with one space between, addresses are sorted and in their canonical
+ * d: the other regions that this one cannot reach at any of their addresses; not there without any.
+ * Fields stand in this order with one space between, lists are sorted, addresses in their canonical
  * form ("none" without any), numbers have no sign and no leading zero: one claim has one text. Only
  * that text is taken; everything else is an error, not a guess. The signature (Ed25519,
  * lib/crypto/sign.h) is over the name and all that stands before it, so that a claim is worth
@@ -21,12 +22,14 @@
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
 
-enum { KC_CLAIM_ADDRESSES = 16, KC_CLAIM_MAX = 1024 };
+/* KC_CLAIM_DOWN: all others of 32 regions. */
+enum { KC_CLAIM_ADDRESSES = 16, KC_CLAIM_DOWN = 31, KC_CLAIM_MAX = 3072 };
 
 struct kc_claim {
 	char *owner, *region;
 	uint64_t epoch;	   /* from 1 */
 	json_t *addresses; /* at most KC_CLAIM_ADDRESSES; none: it serves nowhere any more */
+	json_t *down;	   /* regions; NULL: none */
 };
 void kc_claim_done(struct kc_claim *c);
 #define _cleanup_claim_ _cleanup_(kc_claim_done)

@@ -105,14 +105,95 @@ json_t *kc_policy_claims(const json_t *policy, const json_t *rrsets, json_t *not
 			continue;
 		if (read_claim(policy, region, rrset, &c, &err) == 0) {
 			json_object_set_new(claims, id,
-					    kc_pack("{s:I, s:O}", "epoch", (json_int_t)c.epoch,
-						    "addresses", c.addresses));
+					    kc_pack("{s:I, s:O, s:O*}", "epoch",
+						    (json_int_t)c.epoch, "addresses", c.addresses,
+						    "down", c.down));
 			continue;
 		}
 		note = xasprintf("%s counts for nothing: %s", at, err.msg);
 		json_array_append_new(notes, json_string(note));
 	}
 	return claims;
+}
+
+/*
+ * One voice alone is not enough unless the policy says so: it cannot tell a dead peer from a path
+ * that is cut between the two.
+ */
+static size_t quorum_of(const json_t *spec)
+{
+	size_t others = json_array_size(json_object_get(spec, "regions")), most;
+
+	others -= others > 0;
+	most = others / 2 + 1;
+	return (size_t)kc_json_get_int(json_object_get(spec, "failover"), "quorum",
+				       most < 2 ? 2 : (json_int_t)most);
+}
+
+/* How many say so of a region. Who serves nowhere itself may be the one who is cut off. */
+static size_t voices(const json_t *claims, const char *region)
+{
+	const char *speaker;
+	const json_t *claim;
+	size_t n = 0;
+
+	json_object_foreach((json_t *)claims, speaker, claim)
+		n += !streq(speaker, region) &&
+		     json_array_size(json_object_get(claim, "addresses")) &&
+		     kc_json_has_str(json_object_get(claim, "down"), region);
+	return n;
+}
+
+/* Is there anything left to answer that is not drained? */
+static bool leads(const json_t *spec, const json_t *claims)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec, "endpoints"), i, one)
+		if (!kc_json_get_bool(one, "drain", false))
+			return true;
+	json_array_foreach(json_object_get(spec, "regions"), i, one)
+		if (!kc_json_get_bool(one, "drain", false) &&
+		    json_array_size(
+			    json_object_get(json_object_get(claims,
+							    kc_json_get_str(one, "name", "")),
+					    "addresses")))
+			return true;
+	return false;
+}
+
+json_t *kc_policy_up(const json_t *policy, const json_t *claims, json_t *notes)
+{
+	const json_t *spec = spec_of(policy);
+	json_auto_t *up = json_object(), *said = json_array();
+	size_t quorum = quorum_of(spec);
+	const char *region;
+	json_t *claim;
+
+	json_object_foreach((json_t *)claims, region, claim) {
+		size_t n = voices(claims, region);
+		_cleanup_free_ char *note = NULL;
+
+		if (n < quorum || !json_array_size(json_object_get(claim, "addresses"))) {
+			json_object_set(up, region, claim);
+			continue;
+		}
+		note = xasprintf("region %s is left out where nobody checks: %zu other regions "
+				 "cannot reach it",
+				 region, n);
+		json_array_append_new(said, json_string(note));
+	}
+	if (!leads(spec, up)) {
+		if (json_array_size(said))
+			json_array_append_new(notes,
+					      json_string("every region is called down by others: "
+							  "all are answered, for the name is "
+							  "never left empty"));
+		return json_incref((json_t *)claims);
+	}
+	json_array_extend(notes, said);
+	return TAKE(up);
 }
 
 int64_t kc_policy_mark_since(const char *data)

@@ -41,11 +41,18 @@ int64_t kc_policy_mark_since(const char *data);
  * (NULL-terminated) are those at the name itself. */
 json_t *kc_policy_which(const json_t *policy, const char *const *types);
 /*
- * {region: {"epoch", "addresses"}} of the claims among rrsets that are signed by their region's key
- * for this name and owner. notes (an array) gets a sentence on each of the others, which count for
- * nothing.
+ * {region: {"epoch", "addresses", "down"?}} of the claims among rrsets that are signed by their
+ * region's key for this name and owner. notes (an array) gets a sentence on each of the others,
+ * which count for nothing.
  */
 json_t *kc_policy_claims(const json_t *policy, const json_t *rrsets, json_t *notes);
+/*
+ * The claims without those of regions that are down as a quorum of the others says
+ * (spec.failover.quorum; more than half of all others, and at least two, when absent): what is
+ * answered by servers that check nothing themselves. All of them if nothing would be left. Voices
+ * of regions that claim no address do not count; how old a claim is does not matter. New reference.
+ */
+json_t *kc_policy_up(const json_t *policy, const json_t *claims, json_t *notes);
 /* The mark of the policy's owner, an rrset; since: as above. New reference. */
 json_t *kc_policy_mark(const json_t *policy, int64_t since);
 

@@ -96,7 +96,8 @@ static int own_text(const struct kc_publish *p, int64_t epoch, char **ret, struc
 							       "owner", ""),
 			      .region = (char *)p->claim->region,
 			      .epoch = (uint64_t)epoch,
-			      .addresses = (json_t *)p->claim->addresses };
+			      .addresses = (json_t *)p->claim->addresses,
+			      .down = (json_t *)p->claim->down };
 
 	return kc_claim_write(&c, name, p->claim->key_pem, ret, err);
 }
@@ -126,8 +127,8 @@ static int add_own_claim(const struct kc_publish *p, const json_t *before, json_
 			      kc_pack("{s:s, s:s, s:O, s:[s]}", "name", at, "type", "TXT", "ttl",
 				      kc_json_at(p->policy, "spec.ttl.answer"), "data", data));
 	json_object_set_new(claims, p->claim->region,
-			    kc_pack("{s:I, s:O}", "epoch", (json_int_t)epoch, "addresses",
-				    p->claim->addresses));
+			    kc_pack("{s:I, s:O, s:O*}", "epoch", (json_int_t)epoch, "addresses",
+				    p->claim->addresses, "down", p->claim->down));
 	return 0;
 }
 
@@ -164,7 +165,10 @@ static bool leads(const json_t *rrsets, const char *name)
 static int lower(const struct kc_publish *p, struct copy *c, const json_t *claims, json_t *notes,
 		 json_t *rrsets, struct kc_err *err)
 {
-	json_auto_t *ir = kc_ir_make(p->policy, claims, notes), *fidelity = json_array(),
+	/* Where the provider checks, it sees for itself. */
+	json_auto_t *up = c->backend->traits->checks ? json_incref((json_t *)claims)
+						     : kc_policy_up(p->policy, claims, notes),
+		    *ir = kc_ir_make(p->policy, up, notes), *fidelity = json_array(),
 		    *allowed = json_array();
 	int r;
 
@@ -396,6 +400,26 @@ json_t *kc_publish_fidelity(const struct kc_publish *p)
 						      ? json_incref(p->copies[i].fidelity)
 						      : json_array()));
 	return out;
+}
+
+json_t *kc_publish_claims(const struct kc_publish *p)
+{
+	json_t *newest = NULL, *claim;
+	const char *region;
+
+	for (size_t i = 0; i < p->n; i++) {
+		json_auto_t *notes = json_array(), *claims = NULL;
+
+		if (!p->copies[i].before)
+			continue;
+		newest = newest ? newest : json_object();
+		claims = kc_policy_claims(p->policy, p->copies[i].before, notes);
+		json_object_foreach(claims, region, claim)
+			if (kc_json_get_int(claim, "epoch", 0) >
+			    kc_json_get_int(json_object_get(newest, region), "epoch", 0))
+				json_object_set(newest, region, claim);
+	}
+	return newest;
 }
 
 const json_t *kc_publish_notes(const struct kc_publish *p)

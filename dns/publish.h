@@ -27,6 +27,7 @@ struct kc_publish;
 struct kc_publish_claim {
 	const char *region, *key_pem;
 	const json_t *addresses;
+	const json_t *down; /* other regions that it cannot reach; NULL: none */
 };
 
 struct kc_publish_opts {
@@ -46,6 +47,9 @@ void kc_publish_close(struct kc_publish *p);
 KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
 #define _cleanup_publish_ _cleanup_(kc_publish_closep)
 
+/* {region: claim} as kc_policy_claims() has it, of each region the newest at any copy that could be
+ * read. NULL: none could. New reference. */
+json_t *kc_publish_claims(const struct kc_publish *p);
 /* As kc_plan_json() (lib/plan/plan.h) with a task a copy and rrset; borrowed. */
 const json_t *kc_publish_plan(const struct kc_publish *p);
 /* What the plan's rrsets lose of what the policy says, and claims that do not count: [text]. */

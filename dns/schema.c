@@ -374,11 +374,18 @@ static const struct kc_field failover_fields[] = {
 	{ .name = "within",
 	  .type = KC_FIELD_STRING,
 	  .check = check_duration,
-	  .required = true,
 	  .doc = "How long after an endpoint dies the last client may still be sent there: the "
 		 "time "
 		 "to notice, and the answer's TTL. Each provider's interval and threshold follow "
 		 "from it; one that cannot do it is refused." },
+	{ .name = "quorum",
+	  .type = KC_FIELD_INT,
+	  .min = 1,
+	  .max = 31,
+	  .doc = "How many other regions have to find a region dead (`kubecdn serve --dns`) before "
+		 "servers that check nothing themselves leave it out. When absent: more than half "
+		 "of "
+		 "all others, and at least two." },
 	{ 0 }
 };
 

@@ -58,14 +58,19 @@ static void test_vectors(void **x)
 {
 	static const struct {
 		uint64_t epoch;
-		const char *a, *b, *name, *body;
+		const char *a, *b, *name, *body, *down;
 	} vectors[] = {
-		{ 1, "192.0.2.1", NULL, "www.example.com.", "v=kc1 o=prod r=eu e=1 ep=192.0.2.1" },
+		{ 1, "192.0.2.1", NULL, "www.example.com.", "v=kc1 o=prod r=eu e=1 ep=192.0.2.1",
+		  NULL },
 		{ 7, "2001:db8::1", "192.0.2.1", "www.example.com.",
-		  "v=kc1 o=prod r=eu e=7 ep=192.0.2.1,2001:db8::1" },
-		{ 3, NULL, NULL, "www.example.com.", "v=kc1 o=prod r=eu e=3 ep=none" },
+		  "v=kc1 o=prod r=eu e=7 ep=192.0.2.1,2001:db8::1", NULL },
+		{ 3, NULL, NULL, "www.example.com.", "v=kc1 o=prod r=eu e=3 ep=none", NULL },
 		{ 999999999999999999, "192.0.2.9", "192.0.2.10", "*.example.com.",
-		  "v=kc1 o=prod r=eu e=999999999999999999 ep=192.0.2.10,192.0.2.9" },
+		  "v=kc1 o=prod r=eu e=999999999999999999 ep=192.0.2.10,192.0.2.9", NULL },
+		{ 2, "192.0.2.1", NULL, "www.example.com.",
+		  "v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=us", "us" },
+		{ 2, NULL, NULL, "www.example.com.", "v=kc1 o=prod r=eu e=2 ep=none d=ap,us,us-2",
+		  "us-2,us,ap,us" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(vectors); i++) {
@@ -75,6 +80,7 @@ static void test_vectors(void **x)
 		_cleanup_free_ char *text = NULL, *data = NULL, *again = NULL, *body = NULL;
 		struct kc_err err;
 
+		c.down = vectors[i].down ? kc_json_split(vectors[i].down, ',') : NULL;
 		assert_int_equal(kc_claim_write(&c, vectors[i].name, key, &text, &err), 0);
 		body = xstrndup(text, strlen(vectors[i].body));
 		assert_string_equal(body, vectors[i].body);
@@ -84,6 +90,7 @@ static void test_vectors(void **x)
 		assert_int_equal(kc_claim_read(text, vectors[i].name, public_key, &back, &err), 0);
 		assert_int_equal(back.epoch, vectors[i].epoch);
 		assert_string_equal(back.region, "eu");
+		assert_int_equal(json_array_size(back.down) > 0, vectors[i].down != NULL);
 		assert_int_equal(kc_claim_read(text, "other.example.com.", public_key, &back, &err),
 				 KC_EAUTH);
 		assert_int_equal(kc_claim_read(text, vectors[i].name, other_public, &back, &err),
@@ -103,6 +110,8 @@ static void test_one_text(void **x)
 		"v=kc1 r=eu o=prod e=12 ep=192.0.2.1",
 		"v=kc1 o=prod r=eu e=0 ep=192.0.2.1",
 		"v=kc1 o=prod r=eu e=12 ep=",
+		"v=kc1 o=prod r=eu e=12 ep=192.0.2.1 d=",
+		"v=kc1 o=prod r=eu e=12 d=us ep=192.0.2.1",
 		"v=kc1 o=Prod r=eu e=12 ep=192.0.2.1",
 		"",
 		"v=kc1",
@@ -137,6 +146,32 @@ static void test_addresses(void **x)
 	}
 }
 
+/* Signed well, and still in another form than the one: no reader may take it. */
+static void test_signed_otherwise(void **x)
+{
+	static const char *const bodies[] = {
+		"v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=us,ap", /* not sorted */
+		"v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=us,us",
+		"v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=eu", /* itself */
+		"v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=US",
+		"v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=us,",
+		"v=kc1 o=prod r=eu e=2 ep=192.0.2.1 d=none!",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		_cleanup_free_ char *bytes = xasprintf("kubecdn claim 1\nwww.example.com.\n%s",
+						       bodies[i]),
+				    *sig = NULL, *text = NULL;
+		_cleanup_claim_ struct kc_claim got = { 0 };
+		struct kc_err err;
+
+		assert_int_equal(kc_sign(key, bytes, strlen(bytes), &sig, &err), 0);
+		text = xasprintf("%s s=%s", bodies[i], sig);
+		assert_int_equal(kc_claim_read(text, "www.example.com.", public_key, &got, &err),
+				 KC_EINVAL);
+	}
+}
+
 static void test_names_and_data(void **x)
 {
 	_cleanup_free_ char *a = kc_claim_name("www.example.com.", "eu"),
@@ -161,8 +196,11 @@ static void test_names_and_data(void **x)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sign),	       cmocka_unit_test(test_vectors),
-		cmocka_unit_test(test_one_text),       cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_sign),
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_one_text),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_signed_otherwise),
 		cmocka_unit_test(test_names_and_data),
 	};
 
