@@ -18,6 +18,7 @@ struct kc_http {
 	bool direct;
 	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
 	void *dial_cookie;
+	struct curl_slist *connect_to; /* or NULL */
 	pthread_mutex_t lock;
 	CURL *idle[POOL]; /* with their connections */
 	int n_idle;
@@ -63,6 +64,12 @@ int kc_http_new(const struct kc_http_conf *conf, struct kc_http **ret, struct kc
 	h->direct = conf->direct;
 	h->dial = conf->dial;
 	h->dial_cookie = conf->dial_cookie;
+	if (conf->address) {
+		bool v6 = strchr(conf->address, ':');
+		_cleanup_free_ char *to = xasprintf(v6 ? "::[%s]:" : "::%s:", conf->address);
+
+		h->connect_to = curl_slist_append(NULL, to);
+	}
 	pthread_mutex_init(&h->lock, NULL);
 	*ret = h;
 	return 0;
@@ -75,6 +82,7 @@ void kc_http_free(struct kc_http *h)
 	while (h->n_idle)
 		curl_easy_cleanup(h->idle[--h->n_idle]);
 	pthread_mutex_destroy(&h->lock);
+	curl_slist_free_all(h->connect_to);
 	free(h->ca_pem);
 	free(h->cert_pem);
 	kc_free_wiped(h->key_pem);
@@ -229,6 +237,7 @@ static void set_request(CURL *c, const struct kc_http *h, struct exchange *x,
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, x);
 	curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, q->once ? 1L : 0L);
+	curl_easy_setopt(c, CURLOPT_CONNECT_TO, h->connect_to);
 	if (q->canceled) {
 		curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
 		curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);

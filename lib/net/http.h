@@ -34,6 +34,9 @@ struct kc_http_conf {
 	 * names in certificates are still compared with the URL. Or NULL. */
 	int (*dial)(void *cookie, int *ret_fd, struct sockaddr_in *ret_to, struct kc_err *err);
 	void *dial_cookie;
+	/* Every connection is made to this address (IPv4 or IPv6) and the URL's port, whatever the
+	 * URL's host is; names in certificates are still compared with the URL. Or NULL. */
+	const char *address;
 };
 
 /* conf is copied. */
