@@ -43,6 +43,8 @@ static const struct kc_opt claim_opts[] = {
 	{ "addresses", .type = KC_OPT_STRING, .meta = "LIST",
 	  .doc = "Where it serves: addresses with commas between" },
 	{ "withdraw", .type = KC_OPT_FLAG, .doc = "It serves nowhere any more" },
+	{ "down", .type = KC_OPT_STRING, .meta = "LIST",
+	  .doc = "Other regions that it cannot reach, with commas between" },
 	{ NULL },
 };
 
@@ -93,7 +95,7 @@ struct run {
 	const struct kc_args *args;
 	json_t *policy;
 	struct kc_publish_claim claim;
-	json_t *addresses;
+	json_t *addresses, *down;
 	char *key;
 	struct kc_publish *publish;
 	char hash[KC_SHA256_HEX];
@@ -106,6 +108,7 @@ static void run_done(struct run *v)
 	kc_publish_close(v->publish);
 	json_decref(v->policy);
 	json_decref(v->addresses);
+	json_decref(v->down);
 	kc_free_wiped(v->key);
 }
 
@@ -390,7 +393,8 @@ static int run_verify(const struct kc_args *args, struct kc_err *err)
 static int run_claim(const struct kc_args *args, struct kc_err *err)
 {
 	_cleanup_(run_done) struct run v = { .args = args };
-	const char *key = kc_args_str(args, "key"), *list = kc_args_str(args, "addresses");
+	const char *key = kc_args_str(args, "key"), *list = kc_args_str(args, "addresses"),
+		   *down = kc_args_str(args, "down");
 	_cleanup_free_ char *path = NULL;
 	int r;
 
@@ -409,6 +413,8 @@ static int run_claim(const struct kc_args *args, struct kc_err *err)
 	v.addresses = list ? kc_json_split(list, ',') : json_array();
 	v.claim.key_pem = v.key;
 	v.claim.addresses = v.addresses;
+	v.down = down ? kc_json_split(down, ',') : NULL;
+	v.claim.down = v.down;
 	return go(&v, &(struct kc_publish_opts){ .claim = &v.claim }, true, err);
 }
 

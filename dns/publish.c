@@ -514,6 +514,14 @@ static int check_claim(const struct kc_publish *p, struct kc_err *err)
 		       claim->region);
 }
 
+int kc_publish_check(const json_t *policy, const char *region, const char *key_pem,
+		     struct kc_err *err)
+{
+	const struct kc_publish_claim claim = { .region = region, .key_pem = key_pem };
+
+	return check_claim(&(struct kc_publish){ .policy = policy, .claim = &claim }, err);
+}
+
 int kc_publish_open(const json_t *policy, const struct kc_publish_opts *opts,
 		    struct kc_publish **ret, struct kc_err *err)
 {

@@ -47,6 +47,9 @@ void kc_publish_close(struct kc_publish *p);
 KC_DEFINE_CLEANUP(struct kc_publish *, kc_publish_close)
 #define _cleanup_publish_ _cleanup_(kc_publish_closep)
 
+/* Is this the key of one of the policy's regions? KC_EINVAL: no. */
+int kc_publish_check(const json_t *policy, const char *region, const char *key_pem,
+		     struct kc_err *err);
 /* {region: claim} as kc_policy_claims() has it, of each region the newest at any copy that could be
  * read. NULL: none could. New reference. */
 json_t *kc_publish_claims(const struct kc_publish *p);
