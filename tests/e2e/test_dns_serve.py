@@ -138,7 +138,7 @@ def test_life(world, knot, powerdns):
     assert " ep=none s=" in world.claims(knot)["eu"][1]
     world.targets["127.0.7.3"].down()
     us.rounds(5)
-    world.leads_to(knot, "127.0.7.3"), "the last is never given up"
+    assert knot.addresses(world.name) == ["127.0.7.3"], "the last is never given up"
     for t in world.targets.values():
         t.up()
     world.leads_to(knot, "127.0.7.1", "127.0.7.2", "127.0.7.3")
@@ -248,11 +248,9 @@ def test_once(world, knot):
     us.kubectl("label", node, "kubecdn.io/edge=")
     us.kubectl("annotate", node, f"kubecdn.io/dns={world.name}", "kubecdn.io/external-ip=127.0.7.5")
     try:
-        r = world.run("us", "--once", cluster="us")
-        ready = " Ready " in us.kubectl("get", "nodes")
-        assert (r.code == 0) == ready, r
-        if ready:
-            assert knot.addresses(world.name) == ["127.0.7.1", "127.0.7.5"]
+        wait_for("a ready node", lambda: " Ready " in us.kubectl("get", "nodes"), 60)
+        assert world.run("us", "--once", cluster="us").code == 0
+        assert knot.addresses(world.name) == ["127.0.7.1", "127.0.7.5"]
     finally:
         us.kubectl("annotate", node, "kubecdn.io/dns-")
         us.kubectl("label", node, "kubecdn.io/edge-")
@@ -264,7 +262,7 @@ def test_bad_input(world, knot, tmp_path):
     assert_refused(world.run("eu", key=world.keys["us"][0]), "not the key of region eu")
     argv = ["serve", "--dns", "-f", world.file, "--region", "eu", "--key", world.keys["eu"][0]]
     assert_refused(world.cli.run(*argv), "--kubeconfig")
-    assert_refused(world.cli.run(*argv, "--kubeconfig", tmp_path / "none"), "No such file")
+    assert_refused(world.cli.run(*argv, "--kubeconfig", tmp_path / "none"), "no such")
     bad = tmp_path / "bad.conf"
     bad.touch(mode=0o600)
     config = json.loads(world.clusters["eu"].config.read_text())

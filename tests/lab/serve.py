@@ -98,7 +98,7 @@ class Cluster:
         self.config = folder / f"{name}.conf"
         group = {"name": "control-plane", "role": "control-plane", "minSize": 1, "maxSize": 1}
         manifest = {"apiVersion": "kubecdn.io/v1alpha1", "kind": "Cluster", "metadata": {"name": name}}
-        manifest["spec"] = {"cloud": "local", "region": "local", "instanceGroups": [group], "addons": []}
+        manifest["spec"] = {"cloud": "local", "region": "local", "instanceGroups": [group]}
         self.file = folder / f"{name}.yaml"
         self.file.write_text(json.dumps(manifest))
 

@@ -2,6 +2,7 @@ kc_test(geo SOURCES ${KC_TEST_DIR}/geo.c DEPS geo)
 kc_test(net_dns SOURCES ${KC_TEST_DIR}/net_dns.c DEPS net-dns codec-json base)
 kc_test(claims SOURCES ${KC_TEST_DIR}/claims.c DEPS dns crypto codec-json base)
 kc_test(dns_quorum SOURCES ${KC_TEST_DIR}/dns_quorum.c DEPS dns codec-json base)
+kc_test(dns_agent SOURCES ${KC_TEST_DIR}/dns_agent.c DEPS dns codec-json base)
 kc_test(dns_schedules SOURCES ${KC_TEST_DIR}/dns_schedules.c ${KC_TEST_DIR}/toy_zone.c DEPS dns codec-json base)
 # Pauses are the order of calls there, and signatures are remembered.
 target_link_options(test-dns_schedules PRIVATE -Wl,--wrap=kc_sleep_ms,--wrap=kc_sign,--wrap=kc_sign_public,--wrap=kc_sign_verify)
