@@ -68,14 +68,14 @@ static int observe(struct kc_lease *l, const json_t *lease, struct kc_err *err)
 
 static json_t *spec_of(const struct kc_lease *l, bool held)
 {
+	json_int_t transitions = l->transitions + (held && l->version && !is_ours(l));
 	char now[32];
 	json_t *spec;
 
 	micro_time(now);
 	spec = kc_pack("{s:s, s:i, s:s, s:I}", "holderIdentity", held ? l->identity : "",
 		       "leaseDurationSeconds", held ? KC_LEASE_S : 1, "renewTime", now,
-		       "leaseTransitions",
-		       (json_int_t)(l->transitions + (held && l->version && !is_ours(l))));
+		       "leaseTransitions", transitions);
 	if (held && !is_ours(l))
 		json_object_set_new(spec, "acquireTime", json_string(now));
 	return spec;

@@ -1,5 +1,6 @@
 """`kubecdn serve --dns`: agents of two regions, each with a real cluster, at real name servers."""
 
+import base64
 import json
 import os
 import signal
@@ -8,9 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lab.cli import Cli, assert_refused
+from lab.ca import Ca
+from lab.cli import REPO, Cli, assert_refused
 from lab.dns import copy_of, policy, powerdns_copy
-from lab.hosts import wait_for
+from lab.hosts import run, wait_for
 from lab.nameservers import PowerDNS, free_port
 from lab.serve import Agent, Cluster, Target
 
@@ -52,14 +54,14 @@ class World:
         self.file = tmp_path / "policy.yaml"
 
     def publish(self, *copies, regions=("eu", "us"), **spec):
-        health = {"protocol": "http", "port": self.port}
+        health = spec.pop("health", {"protocol": "http"}) | {"port": self.port}
         listed = [{"name": r, "publicKey": self.keys[r][1]} for r in regions]
         data = policy(*copies, name=self.name, regions=listed, health=health, **spec)
         data["spec"]["endpoints"] = []
         self.file.write_text(json.dumps(data))
 
-    def target(self, address):
-        self.targets[address] = Target(address, self.port, self.name)
+    def target(self, address, certificate=None):
+        self.targets[address] = Target(address, self.port, self.name, certificate)
         return self.targets[address]
 
     def serve(self, region, *addresses):
@@ -113,8 +115,8 @@ def world(request, cli, tmp_path, keys, clusters):
 
 
 def test_life(world, knot, powerdns):
-    """Both regions begin at once; a target dies and comes back; nothing is written without need; it ends soon,
-    and what it said stays."""
+    """Both regions begin at once; a target dies and comes back; nothing is written without need; it
+    ends soon, and what it said stays."""
     world.publish(copy_of(knot), powerdns_copy(powerdns))
     world.serve("eu", "127.0.7.1", "127.0.7.2")
     world.serve("us", "127.0.7.3")
@@ -254,6 +256,52 @@ def test_once(world, knot):
     finally:
         us.kubectl("annotate", node, "kubecdn.io/dns-")
         us.kubectl("label", node, "kubecdn.io/edge-")
+
+
+def test_https(world, knot, tmp_path):
+    """A certificate has to be the host's and signed by whom is trusted; IPv6, too."""
+    ca = Ca(tmp_path)
+    addresses = {"127.0.7.1": (ca, world.name), "127.0.7.2": (ca, "other.example.com"), "::1": (ca, world.name)}
+    (tmp_path / "own").mkdir()
+    addresses["127.0.7.3"] = Ca(tmp_path / "own"), world.name
+    for n, (address, (by, name)) in enumerate(addresses.items()):
+        file, csr = tmp_path / f"{n}.pem", tmp_path / f"{n}.csr"
+        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", file, "-out", csr)
+        signed = by.sign(csr.read_text(), {"sans": [name], "uses": ["server"]})
+        file.write_text(file.read_text() + signed)
+        world.target(address, file)
+    world.publish(copy_of(knot), health={"protocol": "https"})
+    world.clusters["eu"].service("https", world.name, *addresses)
+    assert_refused(world.run("eu", "--once"), "has an address that works")
+    assert world.run("eu", "--once", "--health-ca", tmp_path / "ca.crt").code == 0
+    assert knot.addresses(world.name) == ["127.0.7.1"]
+    assert knot.addresses(world.name, "AAAA") == ["::1"]
+
+
+def test_in_a_pod(world, knot, tmp_path):
+    """What examples/serve-dns.yaml gives it is enough: the account's token and rights."""
+    eu = world.clusters["eu"]
+    eu.kubectl("apply", "-f", REPO / "examples/serve-dns.yaml")
+    world.publish(copy_of(knot))
+    world.serve("eu", "127.0.7.1")
+    account = tmp_path / "account"
+    account.mkdir()
+    token = eu.kubectl("create", "token", "kubecdn-dns", "-n", "kube-system")
+    (account / "token").write_text(token)
+    config = json.loads(eu.config.read_text())["clusters"][0]["cluster"]
+    (account / "ca.crt").write_bytes(base64.b64decode(config["certificate-authority-data"]))
+    place = "/var/run/secrets/kubernetes.io/serviceaccount"
+    mount = f'mount -t tmpfs none /run && mkdir -p {place} && mount --bind {account} {place} && exec "$@"'
+    host, port = eu.server.removeprefix("https://").split(":")
+    env = {"KUBERNETES_SERVICE_HOST": host, "KUBERNETES_SERVICE_PORT": port}
+    log = tmp_path / "pod.log"
+    within = ["unshare", "-m", "sh", "-ec", mount, "sh"]
+    key = world.keys["eu"][0]
+    pod = Agent(world.cli, log, world.file, "eu", key, None, within=within, **env)
+    world.agents.append(pod)
+    world.leads_to(knot, "127.0.7.1", within=15)
+    assert pod.leads() and pod.stop() < 2
+    eu.kubectl("delete", "-f", REPO / "examples/serve-dns.yaml", "--wait=false")
 
 
 def test_bad_input(world, knot, tmp_path):

@@ -4,6 +4,8 @@ import http.server
 import json
 import re
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -14,11 +16,12 @@ from .nameservers import free_port
 
 
 class Target:
-    """Says 200 at /healthz to whoever asks for the host, while it is alive."""
+    """Says 200 at /healthz to whoever asks for the host, while it is alive. certificate: of https, a file
+    with its key."""
 
-    def __init__(self, address, port, host):
+    def __init__(self, address, port, host, certificate=None):
         self.address, self.port, self.server = address, port, None
-        self.host = host
+        self.host, self.certificate = host, certificate
         self.up()
 
     def up(self):
@@ -34,7 +37,19 @@ class Target:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer((self.address, self.port), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+            def handle_error(self, *args):
+                """A client that does not like the certificate."""
+
+        self.server = Server((self.address, self.port), Handler)
+        if self.certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(self.certificate)
+            self.server.socket = tls.wrap_socket(
+                self.server.socket, server_side=True, do_handshake_on_connect=False
+            )
         threading.Thread(target=self.server.serve_forever, args=[0.05], daemon=True).start()
 
     def down(self):
@@ -47,14 +62,19 @@ class Target:
 class Agent:
     """A replica. Its log is a file."""
 
-    def __init__(self, cli, log, file, region, key, kubeconfig, *flags):
+    def __init__(self, cli, log, file, region, key, kubeconfig, *flags, within=(), **env):
+        """kubeconfig: None is as inside of a pod; within: a command that runs it."""
         self.port, self.log = free_port(), log
-        argv = ["serve", "--dns", "-f", file, "--region", region, "--key", key]
-        argv += ["--kubeconfig", kubeconfig, "--interval", "500ms"]
+        argv = ["serve", "--dns", "-f", file, "--region", region, "--key", key, "--interval", "500ms"]
+        argv += ["--kubeconfig", kubeconfig] if kubeconfig else []
         argv += ["--metrics", f"127.0.0.1:{self.port}", *flags]
         with open(log, "ab") as out:
             self.process = subprocess.Popen(
-                cli.argv(*argv), stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=cli.env()
+                [*within, *cli.argv(*argv)],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                env=cli.env() | env,
             )
 
     def page(self, path):

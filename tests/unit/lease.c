@@ -1,4 +1,5 @@
 /* One of several replicas, elected by a Lease at a real API server; time is the test's own. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,23 +112,50 @@ static void test_life(void **state)
 	assert_false(try(&b));
 }
 
-/* Both see that it is free: the API's compare-and-swap lets one through. */
-static void test_two_at_once(void **state)
+static void *try_it(void *cookie)
 {
-	_cleanup_lease_ struct kc_lease a = lease("a"), b = lease("b");
+	kc_lease_try(cookie, k, NULL);
+	return NULL;
+}
+
+/* All see that it is free: the API's compare-and-swap lets one through. */
+static void test_many_at_once(void **state)
+{
+	static const char *const names[] = { "p", "q", "r", "s", "t", "u", "v", "w" };
+	struct kc_lease l[ARRAY_SIZE(names)];
+	pthread_t thread[ARRAY_SIZE(names)];
 	struct kc_err err;
 
-	try(&a);
-	try(&b);
-	later += 60000;
-	free(b.version);
-	b.version = xstrdup(a.version);
-	assert_true(try(&a));
-	assert_false(try(&b));
-	/* Deleted by somebody: made again by whoever comes first. */
-	assert_int_equal(kc_kube_delete(k, PATH, NULL, NULL, -1, &err), 0);
-	assert_true(try(&b));
-	assert_false(try(&a));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		l[i] = lease(names[i]);
+	for (int round = 0; round < 5; round++) {
+		size_t held = 0, holder = 0;
+
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			try(&l[i]);
+		later += 60000;
+		/* Or deleted by somebody: made again by whoever comes first. */
+		if (round == 4)
+			assert_int_equal(kc_kube_delete(k, PATH, NULL, NULL, -1, &err), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			assert_int_equal(pthread_create(&thread[i], NULL, try_it, &l[i]), 0);
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			pthread_join(thread[i], NULL);
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+			if (kc_lease_held(&l[i])) {
+				held++;
+				holder = i;
+			}
+		assert_int_equal(held, 1);
+		{
+			json_auto_t *now = spec();
+
+			assert_string_equal(kc_json_get_str(now, "holderIdentity", ""),
+					    names[holder]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		kc_lease_done(&l[i]);
 }
 
 static void test_an_api_that_is_away(void **state)
@@ -140,6 +168,7 @@ static void test_an_api_that_is_away(void **state)
 	free(conf.server);
 	conf.server = xstrdup("https://127.0.0.1:1");
 	assert_int_equal(kc_kube_new(&conf, &away, &err), 0);
+	try(&a);
 	later += 60000;
 	assert_true(try(&a));
 	assert_int_equal(kc_lease_try(&a, away, &err), KC_EAGAIN);
@@ -152,7 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_life),
-		cmocka_unit_test(test_two_at_once),
+		cmocka_unit_test(test_many_at_once),
 		cmocka_unit_test(test_an_api_that_is_away),
 	};
 
