@@ -261,9 +261,9 @@ def test_once(world, knot):
 def test_https(world, knot, tmp_path):
     """A certificate has to be the host's and signed by whom is trusted; IPv6, too."""
     ca = Ca(tmp_path)
-    addresses = {"127.0.7.1": (ca, world.name), "127.0.7.2": (ca, "other.example.com"), "::1": (ca, world.name)}
     (tmp_path / "own").mkdir()
-    addresses["127.0.7.3"] = Ca(tmp_path / "own"), world.name
+    addresses = {"127.0.7.1": (ca, world.name), "::1": (ca, world.name)}
+    addresses |= {"127.0.7.2": (ca, "other.example.com"), "127.0.7.3": (Ca(tmp_path / "own"), world.name)}
     for n, (address, (by, name)) in enumerate(addresses.items()):
         file, csr = tmp_path / f"{n}.pem", tmp_path / f"{n}.csr"
         run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", file, "-out", csr)
