@@ -42,7 +42,6 @@ struct serve_metrics {
 	int64_t epoch;
 	json_t *state; /* kc_agent_state() */
 	size_t refused;
-	bool leader;
 };
 
 struct serve {

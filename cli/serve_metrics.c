@@ -64,7 +64,7 @@ static char *metrics(struct serve *s)
 	add_state(m, &b);
 	one(&b, "copies_refused", "gauge", "Copies of the zone that could not be read or changed.",
 	    (double)m->refused);
-	one(&b, "leader", "gauge", "Whether this replica may write.", m->leader);
+	one(&b, "leader", "gauge", "Whether this replica may write.", kc_lease_held(&s->lease));
 	head(&b, "apply_duration_seconds", "summary", "How long changes of the copies took.");
 	kc_buf_printf(&b,
 		      "kubecdn_dns_apply_duration_seconds_sum %.3f\n"

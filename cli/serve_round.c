@@ -281,7 +281,6 @@ int serve_round(struct serve *s, struct kc_err *err)
 	pthread_mutex_lock(&s->metrics.lock);
 	s->metrics.rounds++;
 	s->metrics.failed += r != 0;
-	s->metrics.leader = leader;
 	s->metrics.last_end_ms = kc_now_ms();
 	if (r == 0)
 		s->metrics.last_success_ms = kc_realtime_ms();

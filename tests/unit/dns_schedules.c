@@ -357,11 +357,22 @@ static json_t *addresses_of(unsigned n)
 	return out;
 }
 
-/* One command of an actor. n: which addresses, for a region. */
+/* Which others a region says that it cannot reach; two voices are a quorum. */
+static json_t *down_of(int actor, unsigned n)
+{
+	json_t *out = json_array();
+
+	for (int i = 0; i < REGIONS; i++)
+		if (i != actor && (n / 5 >> i & 1))
+			json_array_append_new(out, json_string(region_names[i]));
+	return out;
+}
+
+/* One command of an actor. n: which addresses and voices, for a region. */
 static int act(int actor, unsigned n, size_t *ret_pending)
 {
-	json_auto_t *addresses = addresses_of(n);
-	struct kc_publish_claim claim = { .addresses = addresses };
+	json_auto_t *addresses = addresses_of(n), *down = down_of(actor, n);
+	struct kc_publish_claim claim = { .addresses = addresses, .down = down };
 	struct kc_publish_opts opts = { .claim = actor == OPERATOR ? NULL : &claim };
 	_cleanup_publish_ struct kc_publish *p = NULL;
 	const json_t *task;
