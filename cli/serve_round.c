@@ -156,7 +156,7 @@ static bool is_pending(const struct kc_publish *p)
 /* What is there now: peers, and what was said of this region before. */
 static void learn(struct serve *s, const struct kc_publish *p)
 {
-	json_auto_t *claims = kc_publish_claims(p);
+	json_auto_t *claims = kc_publish_newest(p);
 
 	s->knows_claims = claims != NULL;
 	if (!claims)

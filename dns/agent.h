@@ -36,7 +36,7 @@ KC_DEFINE_CLEANUP(struct kc_agent *, kc_agent_free)
 
 /* What the cluster says this round, sorted. */
 void kc_agent_source(struct kc_agent *a, const json_t *addresses);
-/* As kc_publish_claims() has them. */
+/* As kc_publish_newest() has them. */
 void kc_agent_claims(struct kc_agent *a, const json_t *claims);
 /* What is to be probed: [address], own and peers'; nothing before the claims are known, and without
  * spec.health. New reference. */

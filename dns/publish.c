@@ -402,7 +402,7 @@ json_t *kc_publish_fidelity(const struct kc_publish *p)
 	return out;
 }
 
-json_t *kc_publish_claims(const struct kc_publish *p)
+json_t *kc_publish_newest(const struct kc_publish *p)
 {
 	json_t *newest = NULL, *claim;
 	const char *region;

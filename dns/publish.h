@@ -52,7 +52,7 @@ int kc_publish_check(const json_t *policy, const char *region, const char *key_p
 		     struct kc_err *err);
 /* {region: claim} as kc_policy_claims() has it, of each region the newest at any copy that could be
  * read. NULL: none could. New reference. */
-json_t *kc_publish_claims(const struct kc_publish *p);
+json_t *kc_publish_newest(const struct kc_publish *p);
 /* As kc_plan_json() (lib/plan/plan.h) with a task a copy and rrset; borrowed. */
 const json_t *kc_publish_plan(const struct kc_publish *p);
 /* What the plan's rrsets lose of what the policy says, and claims that do not count: [text]. */
