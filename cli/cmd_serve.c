@@ -133,6 +133,8 @@ static int begin(struct serve *s, const struct kc_args *args, struct kc_err *err
 	r = read_files(s, args, err);
 	if (r != 0)
 		return r;
+	/* What operators publish is not read again and again. */
+	json_object_del(json_object_get(s->policy, "spec"), "hosts");
 	ir = kc_ir_make(s->policy, NULL, notes);
 	s->health = json_incref(json_object_get(ir, "health"));
 	s->name = kc_policy_name(s->policy);

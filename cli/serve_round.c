@@ -248,7 +248,7 @@ static int see_and_say(struct serve *s, json_t *now, struct kc_err *err)
 
 	if (!s->knows_claims) {
 		r = at_copies(s, NULL, now, err);
-		if (r < 0)
+		if (r < 0 && !s->knows_claims)
 			return r;
 	}
 	look_at_cluster(s, now, &api);
