@@ -231,7 +231,8 @@ class Zone:
         ttl = properties.get("TTL")
         if target:
             kept = {"targetResource": {"id": target}}
-            ttl = ttl or self.check_alias(name, kind, target)
+            inherited = self.check_alias(name, kind, target)
+            ttl = ttl or inherited
         elif records is None:
             raise bad(f"The record set of type '{kind}' cannot be null.")
         else:

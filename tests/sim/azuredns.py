@@ -2,6 +2,7 @@
 
     with AzureDns(folder, zones=["example.com"]) as sim:
         sim.url          # Resource Manager and login authority, https; sim.ca_file verifies it
+                         # (with tls=False http, for programs that trust the system's CAs only)
         sim.imds_url     # the same, plain http: what stands at 169.254.169.254
         sim.names.port   # name server of the zones and of *.trafficmanager.test, with client subnet
         sim.tenant, sim.client_id, sim.client_secret, sim.certificate, sim.federated_token()
@@ -66,8 +67,8 @@ class Imds(Api):
 
 
 class AzureDns(Api):
-    def __init__(self, folder, zones=(), subscription="5b7a2d5e-2b2f-4ab0-9d3e-0c6a3d1a7f11", group="dns"):
-        cert, ca_file = server_certificate(folder)
+    def __init__(self, folder, zones=(), subscription="5b7a2d5e-2b2f-4ab0-9d3e-0c6a3d1a7f11", group="dns", tls=True):
+        cert, ca_file = server_certificate(folder) if tls else (None, None)
         super().__init__(cert)
         self.ca_file, self.subscription, self.group = str(ca_file), subscription, group
         self.place = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network"
