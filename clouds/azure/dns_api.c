@@ -204,12 +204,46 @@ int kc_azure_profile_get(struct kc_azure *a, const struct kc_azure_place *at, co
 	return traffic(a, "GET", path, false, NULL, ret, err);
 }
 
+int kc_azure_profiles(struct kc_azure *a, const struct kc_azure_place *at, json_t **ret,
+		      struct kc_err *err)
+{
+	_cleanup_free_ char *s = kc_http_escape(at->subscription), *g = kc_http_escape(at->group),
+			    *path = xasprintf("/subscriptions/%s/resourceGroups/%s/providers/"
+					      "Microsoft.Network/trafficmanagerprofiles",
+					      s, g);
+	struct kc_azure_req req = { .path = path, .api_version = TRAFFIC_VERSION };
+	json_auto_t *all = NULL;
+	const json_t *v, *properties;
+	const char *name;
+	size_t i;
+	int r = kc_azure_list(a, &req, &all, err);
+
+	json_array_foreach(all, i, v) {
+		if (r == 0)
+			r = kc_json_str(v, path, "name", &name, err);
+		if (r == 0)
+			r = kc_json_obj(v, path, "properties", &properties, err);
+	}
+	if (r == 0)
+		*ret = TAKE(all);
+	return r;
+}
+
 int kc_azure_profile_put(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
 			 bool only_if_absent, const json_t *body, json_t **ret, struct kc_err *err)
 {
 	_cleanup_free_ char *path = profile_path(at, name, NULL, NULL);
 
 	return traffic(a, "PUT", path, only_if_absent, body, ret, err);
+}
+
+int kc_azure_profile_tag(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
+			 const json_t *tags, struct kc_err *err)
+{
+	_cleanup_free_ char *path = profile_path(at, name, NULL, NULL);
+	json_auto_t *body = kc_pack("{s:O}", "tags", tags);
+
+	return traffic(a, "PATCH", path, false, body, NULL, err);
 }
 
 int kc_azure_profile_delete(struct kc_azure *a, const struct kc_azure_place *at, const char *name,

@@ -38,8 +38,14 @@ int kc_azure_rrset_delete(struct kc_azure *a, const struct kc_azure_place *at, c
  * heeds it is in no document, so look before, too. */
 int kc_azure_profile_get(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
 			 json_t **ret, struct kc_err *err);
+/* All of the resource group. */
+int kc_azure_profiles(struct kc_azure *a, const struct kc_azure_place *at, json_t **ret,
+		      struct kc_err *err);
 int kc_azure_profile_put(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
 			 bool only_if_absent, const json_t *body, json_t **ret, struct kc_err *err);
+/* Its tags instead of those it has; the rest stays. */
+int kc_azure_profile_tag(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
+			 const json_t *tags, struct kc_err *err);
 int kc_azure_profile_delete(struct kc_azure *a, const struct kc_azure_place *at, const char *name,
 			    struct kc_err *err);
 /* kind: "ExternalEndpoints", "NestedEndpoints" or "AzureEndpoints". */
