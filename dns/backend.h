@@ -88,7 +88,8 @@ struct kc_dns_backend {
 	int (*settled)(void *conn, struct kc_err *err);
 };
 
-extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns, kc_dns_route53, kc_dns_clouddns;
+extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns, kc_dns_route53, kc_dns_clouddns,
+	kc_dns_azure;
 
 /* All of them, NULL-terminated. */
 extern const struct kc_dns_backend *const kc_dns_backends[];
