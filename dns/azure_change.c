@@ -79,18 +79,6 @@ static bool is_mark(const struct changing *x, const json_t *one)
 	return is_text(one) && streq(kc_json_get_str(one, "name", ""), x->mark);
 }
 
-/* Does anything lead anywhere? */
-static bool leads(const struct changing *x, const json_t *rrsets)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach((json_t *)rrsets, i, one)
-		if (streq(kc_json_get_str(one, "name", ""), x->name))
-			return true;
-	return false;
-}
-
 static bool has_profile(const json_t *rrsets)
 {
 	const json_t *one;
@@ -206,13 +194,31 @@ static int take_mark(struct changing *x, struct kc_err *err)
 	return r == 0 && mark ? put_set(x, mark, err) : r;
 }
 
+static json_t *tree_of(const struct changing *x, const char *type)
+{
+	return json_object_get(at_name(x, x->after, type), "profile");
+}
+
+static int check_ours(const struct changing *x, struct kc_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(steered) && r == 0; i++) {
+		_cleanup_free_ char *top = az_profile_name(x->c, x->name, steered[i]);
+		json_auto_t *list = az_profiles(tree_of(x, steered[i]), top);
+
+		r = az_check_ours(x->c, x->s.profiles, x->name, list, err);
+	}
+	return r;
+}
+
 /* What is there now, and whether it is as before but for what we wrote. */
 static int look(struct changing *x, bool taken, struct kc_err *err)
 {
 	struct az_state s;
 	const json_t *one;
 	size_t i;
-	int r = az_load(x->c, x->which, taken && x->profiles, &s, err);
+	int r = az_load(x->c, x->which, x->profiles, &s, err);
 
 	if (r < 0)
 		return r;
@@ -227,15 +233,10 @@ static int look(struct changing *x, bool taken, struct kc_err *err)
 	}
 	if (taken && mark_of(x) && !is_mine(x, set_of(x, mark_of(x))))
 		return conflict(x, err);
-	return 0;
+	return check_ours(x, err);
 }
 
 /* --- profiles and what leads to them */
-
-static json_t *tree_of(const struct changing *x, const char *type)
-{
-	return json_object_get(at_name(x, x->after, type), "profile");
-}
 
 /* Does the record set lead to our own profile? */
 static bool is_led(const struct changing *x, const char *type)
@@ -310,13 +311,13 @@ static int write_sets(struct changing *x, struct kc_err *err)
 static int sweep(struct changing *x, struct kc_err *err)
 {
 	json_auto_t *keep = json_object();
-	bool gone = !leads(x, x->after);
+	bool gone = !kc_dns_rrset_find(x->after, x->mark, "TXT");
 	const json_t *one;
 	struct kc_err why;
 	size_t i;
 	int r;
 
-	if (!x->profiles && !(gone && leads(x, x->before)))
+	if (!x->profiles && !(gone && kc_dns_rrset_find(x->before, x->mark, "TXT")))
 		return 0;
 	for (size_t k = 0; k < ARRAY_SIZE(steered); k++) {
 		_cleanup_free_ char *top = az_profile_name(x->c, x->name, steered[k]);
@@ -327,8 +328,8 @@ static int sweep(struct changing *x, struct kc_err *err)
 	}
 	r = az_sweep(x->c, x->name, keep, gone, still_alone, x, &why);
 	/* What is left over costs a little, and the next change sees to it; but there is no next
-	 * one of a name that is gone. */
-	if (r == 0 || !gone || !x->profiles)
+	 * one of a name that is gone. Who may not even look has never made any. */
+	if (r == 0 || !gone || (r == KC_EAUTH && !x->profiles))
 		return 0;
 	return kc_fail(err, r, "%s", why.msg);
 }
@@ -346,23 +347,10 @@ static int delete_texts(struct changing *x, struct kc_err *err)
 	return r;
 }
 
-static int check_ours(const struct changing *x, struct kc_err *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < ARRAY_SIZE(steered) && r == 0; i++) {
-		_cleanup_free_ char *top = az_profile_name(x->c, x->name, steered[i]);
-		json_auto_t *list = az_profiles(tree_of(x, steered[i]), top);
-
-		r = az_check_ours(x->c, x->s.profiles, x->name, list, err);
-	}
-	return r;
-}
-
 /* All that comes after the mark was taken. */
 static int write_all(struct changing *x, struct kc_err *err)
 {
-	int r = check_ours(x, err);
+	int r = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(steered) && r == 0; i++)
 		r = prepare(x, steered[i], err);

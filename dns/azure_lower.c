@@ -194,7 +194,9 @@ static bool has_hole(const json_t *branches)
 
 static void lower_family(struct lowering *l, int family, json_t *fidelity)
 {
-	json_auto_t *branches = kc_ir_branches(l->ir, &az_traits, family, fidelity);
+	/* How far endpoints are from their regions is the same for both families. */
+	json_auto_t *branches =
+		kc_ir_branches(l->ir, &az_traits, family, family == AF_INET ? fidelity : NULL);
 	size_t n = json_array_size(branches);
 	json_t *tree;
 
@@ -220,7 +222,7 @@ static void account(const struct lowering *l, const json_t *stages, json_t *fide
 		kc_fidelity(fidelity, "healthy", "exact",
 			    "probed from several regions every %lld s",
 			    (long long)kc_json_get_int(l->health, "interval", 0));
-	if (kc_json_has_str(stages, "fence"))
+	if (kc_json_has_str(stages, "fence") && !kc_fidelity_has(fidelity, "fence"))
 		kc_fidelity(fidelity, "fence", "exact",
 			    "a Geographic profile; which countries a continent has is Azure's "
 			    "list");
@@ -298,7 +300,7 @@ int az_lower(const json_t *publish, const json_t *ir, json_t *rrsets, json_t *fi
 	l.type = "A";
 	lower_family(&l, AF_INET, fidelity);
 	l.type = "AAAA";
-	lower_family(&l, AF_INET6, NULL);
+	lower_family(&l, AF_INET6, fidelity);
 	account(&l, stages, fidelity);
 	return check_limits(rrsets, err);
 }

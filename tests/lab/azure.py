@@ -1,6 +1,12 @@
 """Azure for tests of the program: the simulated one, and what a policy says of it."""
 
+from pathlib import Path
+
+from azure.core.pipeline.policies import HeadersPolicy
+from azure.mgmt.dns import DnsManagementClient
+from azure.mgmt.trafficmanager import TrafficManagerManagementClient
 from lab.route53 import answers
+from sim import azure_clients
 from sim.azuredns import AzureDns
 
 
@@ -8,6 +14,7 @@ class Zone(AzureDns):
     """example.com. Over plain HTTP: the program trusts the system's CAs, and no others."""
 
     def __init__(self, folder, **kw):
+        Path(folder).mkdir()
         super().__init__(folder, zones=["example.com"], tls=False, **kw)
 
     def env(self):
@@ -22,6 +29,20 @@ class Zone(AzureDns):
         servers = [{"address": "127.0.0.1", "port": self.names.port}]
         entry = {"provider": "azure", "subscription": self.subscription, "resourceGroup": self.group}
         return {**entry, "endpoint": self.url, "servers": servers, **changed}
+
+    def sdk(self, kind):
+        """Microsoft's own client, as somebody else would use it. By itself it sends no token over HTTP."""
+        token = self.entra.issue("https://management.azure.com")
+        headers = HeadersPolicy({"Authorization": f"Bearer {token}"})
+        return azure_clients.client(kind, self, credential=object(), authentication_policy=headers)
+
+    @property
+    def sets(self):
+        return self.sdk(DnsManagementClient).record_sets
+
+    @property
+    def traffic_manager(self):
+        return self.sdk(TrafficManagerManagementClient)
 
     def ask(self, name, subnet=None, kind="A"):
         return answers(self.names.port, name, kind, subnet)

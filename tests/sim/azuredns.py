@@ -33,6 +33,7 @@ from sim.names import Names
 from sim.server import Api
 
 DOMAIN = "trafficmanager.test"
+SUBSCRIPTION = "5b7a2d5e-2b2f-4ab0-9d3e-0c6a3d1a7f11"
 SERVERS = [f"ns{n}-01.azure-dns.test." for n in (1, 2, 3, 4)]
 VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 
@@ -67,7 +68,7 @@ class Imds(Api):
 
 
 class AzureDns(Api):
-    def __init__(self, folder, zones=(), subscription="5b7a2d5e-2b2f-4ab0-9d3e-0c6a3d1a7f11", group="dns", tls=True):
+    def __init__(self, folder, zones=(), subscription=SUBSCRIPTION, group="dns", tls=True):
         cert, ca_file = server_certificate(folder) if tls else (None, None)
         super().__init__(cert)
         self.ca_file, self.subscription, self.group = str(ca_file), subscription, group
