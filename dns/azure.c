@@ -440,6 +440,7 @@ static const char *const types[] = { "A", "AAAA", "CNAME", NULL };
 
 const struct kc_dns_backend kc_dns_azure = {
 	.name = "azure",
+	.cloud = "azure",
 	.needs = needs,
 	.takes = takes,
 	.types = types,

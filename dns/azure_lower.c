@@ -21,6 +21,7 @@ enum { MULTI = 10, ENDPOINTS = 200, RECORDS = 20 };
 const struct kc_dns_traits az_traits = {
 	.provider = "azure",
 	.ranks = true,
+	.spreads = true,
 	.fences = true,
 	.checks = true,
 	/* intervalInSeconds, toleratedNumberOfFailures + 1, timeoutInSeconds. */
