@@ -187,7 +187,8 @@ def markdown(result):
     table = ["| " + " | ".join(r) + " |" for r in [head, *rows(result["runs"])]]
     table.insert(1, "|" + "---|" * len(head))
     m, v = result["machine"], ", ".join(f"{k} {x}" for k, x in result["versions"].items())
-    about = f"{result['date'][:10]}, {m['cpus']} CPUs ({m['model']}), {m['memoryGB']} GB, {result['names']} names."
+    machine = f"{m['cpus']} CPUs ({m['model']}), {m['memoryGB']} GB"
+    about = f"{result['date'][:10]}, {machine}, {result['names']} names."
     return "\n".join([about, f"{v}.", f"{len(result['runs'])} runs.", "", *table, ""])
 
 
