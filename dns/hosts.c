@@ -137,7 +137,7 @@ static json_t *rrset_of(const struct kc_dns_found *f)
 {
 	json_auto_t *data = f->data ? json_array() : NULL;
 
-	for (size_t i = 0; i < f->n; i++)
+	for (size_t i = 0; f->data && i < f->n; i++)
 		json_array_append_new(data, json_string(f->data[i]));
 	kc_json_sort(data);
 	return kc_pack("{s:s, s:s, s:I, s:O*}", "name", f->name, "type", f->type, "ttl",
