@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lab.azure import Zone
-from lab.dns import NAME, plan_of, policy
+from lab.dns import plan_of, policy
 from lab.schedule import Schedule
 from test_dns_azure import APPLY, HEALTH, PLACES, watched
 from test_dns_powerdns import ORDER, SITES
@@ -36,14 +36,20 @@ class Fleet:
         data = policy(self.zone.entry(), name=name, **spec)
         data["spec"]["endpoints"] = []
         data["spec"]["regions"] = [
-            {"name": n, "publicKey": self.keys[n][1], "at": self.sites[n], "weight": weight if n == "eu" else 1}
+            {
+                "name": n,
+                "publicKey": self.keys[n][1],
+                "at": self.sites[n],
+                "weight": weight if n == "eu" else 1,
+            }
             for n in ORDER
         ]
         return self.write(data, f"{name}-{weight}-{len(spec)}.yaml")
 
     def claim(self, file, region, n):
-        args = ["--region", region, "--key", self.keys[region][0], "--addresses", f"198.18.{ORDER[region]}.{n}"]
-        return ["dns", "claim", "-f", file, *args, "--yes"]
+        args = ["--region", region, "--key", self.keys[region][0]]
+        args += ["--addresses", f"198.18.{ORDER[region]}.{n}", "--yes"]
+        return ["dns", "claim", "-f", file, *args]
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -63,7 +69,8 @@ def test_three_regions(zone, cli, write, keys, sites, fresh):
         assert fresh or () not in seen, seed
         assert plan_of(cli, file) == {}, seed
         wanted = {f"198.18.{n}.2" for n in ORDER.values()}
-        got = {a for p in ("Frankfurt", "New York", "Tokyo") for _ in range(20) for a in zone.ask(name, PLACES[p])}
+        asked = [PLACES[p] for p in ("Frankfurt", "New York", "Tokyo")] * 20
+        got = {a for subnet in asked for a in zone.ask(name, subnet)}
         assert got == wanted, seed
 
 
@@ -90,7 +97,7 @@ def test_a_region_and_an_operator(zone, cli, write, keys):
 
 
 def test_a_region_dies(zone, cli, write, keys):
-    """At any call, in the midst of the others'. Who lives is there, and the next run of anybody makes it whole."""
+    """At any call, in the midst of the others'. Who lives is there, and anybody's next run makes it whole."""
     fleet = Fleet(zone, cli, write, keys, NEAR)
     for seed in range(SEEDS):
         name = f"s{seed}.example.com"

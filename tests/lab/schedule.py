@@ -6,8 +6,8 @@ import time
 
 
 class Schedule:
-    """Every request waits for its turn; callers are told apart by their tokens. `before(step)` is called before
-    each turn. A caller that sends nothing for a moment (it sleeps, or has ended) is not waited for."""
+    """Every request waits for its turn; callers are told apart by their tokens. `before(step)` is called
+    before each turn. A caller that sends nothing for a moment (it sleeps, or has ended) is not waited for."""
 
     MOMENT = 0.02
 
