@@ -2,6 +2,7 @@
 #include "dns/export.h"
 
 #include "dns/backend.h"
+#include "dns/hosts.h"
 #include "dns/policy.h"
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
@@ -17,6 +18,21 @@ static void put_rrset(struct kc_buf *out, const json_t *rrset)
 		kc_buf_printf(out, "%s %lld IN %s %s\n", kc_json_get_str(rrset, "name", ""),
 			      (long long)kc_json_get_int(rrset, "ttl", 0),
 			      kc_json_get_str(rrset, "type", ""), json_string_value(d));
+}
+
+static void put_hosts(struct kc_buf *out, const json_t *policy)
+{
+	_cleanup_(hosts_freep) struct hosts *h = hosts_new(policy);
+
+	for (size_t i = 0; i < h->n; i++) {
+		json_auto_t *rrsets = json_array();
+		const json_t *one;
+		size_t k;
+
+		host_wanted(h, &h->v[i], rrsets);
+		json_array_foreach(rrsets, k, one)
+			put_rrset(out, one);
+	}
 }
 
 int kc_zone_export(const json_t *policy, const json_t *claims, char **ret, struct kc_err *err)
@@ -46,6 +62,7 @@ int kc_zone_export(const json_t *policy, const json_t *claims, char **ret, struc
 	json_array_foreach(rrsets, i, one)
 		put_rrset(&out, one);
 	put_rrset(&out, mark);
+	put_hosts(&out, policy);
 	*ret = kc_buf_steal(&out);
 	return 0;
 }

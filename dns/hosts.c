@@ -312,26 +312,33 @@ static void add_host(struct hosts *h, const json_t *from)
 		one->wants |= family_of(json_string_value(a)) == AF_INET6 ? HOST_AAAA : HOST_A;
 }
 
+struct hosts *hosts_new(const json_t *policy)
+{
+	const json_t *list = kc_json_at(policy, "spec.hosts"), *one;
+	json_auto_t *mark = kc_policy_mark(policy, 0);
+	struct hosts *h = xcalloc(1, sizeof(*h));
+	size_t i;
+
+	h->ttl = kc_json_get_int(kc_json_at(policy, "spec.ttl"), "answer", 0);
+	h->mark = xstrdup(json_string_value(json_array_get(json_object_get(mark, "data"), 0)));
+	h->steered = kc_policy_mark_name(policy);
+	h->v = xcalloc(json_array_size(list) + 1, sizeof(*h->v));
+	json_array_foreach((json_t *)list, i, one)
+		add_host(h, one);
+	qsort(h->v, h->n, sizeof(*h->v), by_name);
+	return h;
+}
+
 int hosts_read(struct kc_publish *p, struct copy *c, struct hosts **ret, struct kc_err *err)
 {
-	const json_t *list = kc_json_at(p->policy, "spec.hosts"), *one;
-	json_auto_t *mark = kc_policy_mark(p->policy, 0);
-	struct hosts *h = xcalloc(1, sizeof(*h));
-	_cleanup_free_ struct host **all = xcalloc(json_array_size(list) + 1, sizeof(*all));
-	size_t i;
+	struct hosts *h = hosts_new(p->policy);
+	_cleanup_free_ struct host **all = xcalloc(h->n + 1, sizeof(*all));
 	int r;
 
 	h->p = p;
 	h->backend = c->backend;
 	h->conn = c->conn;
-	h->ttl = kc_json_get_int(kc_json_at(p->policy, "spec.ttl"), "answer", 0);
-	h->mark = xstrdup(json_string_value(json_array_get(json_object_get(mark, "data"), 0)));
-	h->steered = kc_policy_mark_name(p->policy);
-	h->v = xcalloc(json_array_size(list) + 1, sizeof(*h->v));
-	json_array_foreach((json_t *)list, i, one)
-		add_host(h, one);
-	qsort(h->v, h->n, sizeof(*h->v), by_name);
-	for (i = 0; i < h->n; i++)
+	for (size_t i = 0; i < h->n; i++)
 		all[i] = &h->v[i];
 	r = hosts_scan(h, all, h->n, err);
 	if (r < 0) {

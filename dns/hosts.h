@@ -45,9 +45,12 @@ struct hosts {
 	size_t strangers; /* of the same owner in the zone, and not in the policy */
 };
 
-/* All of the policy's hosts, as the copy has them. */
+/* All of the policy's hosts, of which nothing is known but what they are to have. */
+struct hosts *hosts_new(const json_t *policy);
+/* And as the copy has them. */
 int hosts_read(struct kc_publish *p, struct copy *c, struct hosts **ret, struct kc_err *err);
 void hosts_free(struct hosts *h);
+KC_DEFINE_CLEANUP(struct hosts *, hosts_free)
 
 bool host_is_wanted(const struct host *one);
 /* What a host is to have, what it has, and all that a change of it depends on: added to an array.

@@ -130,6 +130,14 @@ def test_one_change_is_one_name_on_the_wire(knot, cli, write):
     assert way.changes == [2]
 
 
+def test_exported(knot, cli, write, tmp_path):
+    """A server that has them from a zone file needs nothing more."""
+    spec = {"name": "export.example.com", "hosts": hosts([*names("export"), "*.export.example.com"])}
+    text = cli.ok("dns", "export", "-f", write(policy(copy_of(knot), **spec))).out
+    with Knot(tmp_path / "other", text) as other:
+        assert plan_of(cli, write(policy(copy_of(other), **spec))) == {}
+
+
 def test_what_others_made_is_named(server, cli, write):
     """Four among three hundred; all others are published."""
     good = names("among")

@@ -407,3 +407,36 @@ def test_delegation(zone, knot, cli, write):
     cli.ok("dns", "ns", "-f", write(policy(zone.entry())))
     r = cli.run("dns", "ns", "-f", write(policy(zone.entry(ns=5))))
     assert_refused(r, r"publish\[0\].ns is 5", "route53 has 4")
+
+
+def test_many_names(zone, cli, write):
+    """In few batches, of which the first one's reply is lost; what others have among them stays theirs."""
+    hosts = [{"name": f"h{i}.example.com", "addresses": [f"198.51.100.{i}"]} for i in range(250)]
+    by_hand(
+        zone,
+        {"Name": "h5.example.com", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "192.0.2.5"}]},
+        {
+            "Name": "h6.example.com",
+            "Type": "A",
+            "SetIdentifier": "x",
+            "Weight": 1,
+            "TTL": 60,
+            "ResourceRecords": [{"Value": "192.0.2.6"}],
+        },
+    )
+    cli.ok("dns", "apply", "-f", write(world(zone)), "--yes")
+    file, sent = write(world(zone, hosts=hosts)), len(zone.requests)
+    zone.fault(CHANGE, "lose")
+    r = cli.run("dns", "apply", "-f", file, "--yes")
+    assert r.code == 3 and len(r.error_lines) == 2, r
+    assert "h5.example.com. has a A record" in r.err and "h6.example.com. has a A record that is routed" in r.err
+    changes = [q for q in zone.requests[sent:] if q.method == "POST" and q.path.endswith("/rrset")]
+    assert len(changes) < 8, "a few batches, not one a name"
+    assert zone.ask("h249.example.com") == ["198.51.100.249"] and zone.ask("h5.example.com") == ["192.0.2.5"]
+    # Sixteen addresses each are more than a batch takes at once.
+    for h in hosts[10:]:
+        h["addresses"] = [f"203.0.113.{i}" for i in range(16)]
+    write(world(zone, hosts=hosts[10:]))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    assert len(zone.ask("h249.example.com")) == 16
+    assert plan_of(cli, file) == {}
