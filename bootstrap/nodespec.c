@@ -174,8 +174,7 @@ int kc_service_address(const json_t *cluster, unsigned n, char out[46], struct k
 	return 0;
 }
 
-/* What must hold before anything is changed on a host (bootstrap/node's checks). */
-static json_t *checks(const struct kc_nodespec_env *env, bool cp)
+json_t *kc_nodespec_checks(const char *arch, bool cp)
 {
 	static const char *const plain[][2] = {
 		{ "root", "root" },	    { "systemd", "systemd" },  { "swap", "swap" },
@@ -190,8 +189,9 @@ static json_t *checks(const struct kc_nodespec_env *env, bool cp)
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		json_array_append_new(list, kc_pack("{s:s, s:s}", "id", plain[i][0], "check",
 						    plain[i][1]));
-	json_array_append_new(list, kc_pack("{s:s, s:s, s:s}", "id", "arch", "check", "arch",
-					    "arch", kc_json_get_str(env->bundle, "arch", "amd64")));
+	if (arch)
+		json_array_append_new(list, kc_pack("{s:s, s:s, s:s}", "id", "arch", "check",
+						    "arch", "arch", arch));
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		json_array_append_new(list, kc_pack("{s:s, s:s, s:s, s:s}", "id", programs[i][0],
 						    "check", "program", "name", programs[i][0],
@@ -230,6 +230,8 @@ int kc_nodespec(const struct kc_nodespec_env *env, const char *role, json_t **re
 	every_node(&s);
 	if (cp)
 		control_plane(&s);
-	*ret = kc_pack("{s:i, s:o, s:O}", "format", 1, "checks", checks(env, cp), "tasks", tasks);
+	*ret = kc_pack("{s:i, s:o, s:O}", "format", 1, "checks",
+		       kc_nodespec_checks(kc_json_get_str(env->bundle, "arch", "amd64"), cp),
+		       "tasks", tasks);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #define KC_BOOTSTRAP_NODESPEC_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "lib/base/err.h"
 
@@ -29,6 +30,10 @@ struct kc_nodespec_env {
 /* role: "control-plane" or "worker". */
 int kc_nodespec(const struct kc_nodespec_env *env, const char *role, json_t **ret,
 		struct kc_err *err);
+
+/* What must hold before anything is changed on a host of a role (node/checks.h). arch: of the
+ * bundle's programs; NULL: any. New reference. */
+json_t *kc_nodespec_checks(const char *arch, bool control_plane);
 
 /* The n-th address of the first service CIDR as text: 1 is the API's, 10 is DNS. */
 int kc_service_address(const json_t *cluster, unsigned n, char out[46], struct kc_err *err);

@@ -165,7 +165,7 @@ int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state 
 	return r < 0 ? r : kc_state_open(*ret_store, "node", "", fence, ret, err);
 }
 
-static json_t *answer(void)
+json_t *kc_agent_answer(void)
 {
 	return kc_pack("{s:i, s:{s:s, s:i}}", "format", KC_NODE_FORMAT, "agent", "version",
 		       KC_VERSION, "protocol", KC_NODE_PROTOCOL);
@@ -173,7 +173,7 @@ static json_t *answer(void)
 
 int kc_agent_facts(json_t **ret, struct kc_err *err)
 {
-	*ret = answer();
+	*ret = kc_agent_answer();
 	json_object_set_new(*ret, "facts", kc_node_facts());
 	return 0;
 }
@@ -231,7 +231,7 @@ int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err)
 	if (r < 0)
 		return r;
 	list = json_object_get(kc_plan_json(plan), "tasks");
-	*ret = answer();
+	*ret = kc_agent_answer();
 	json_object_set(*ret, "facts", a->facts);
 	json_object_set_new(*ret, "checks",
 			    kc_node_checks(kc_json_at(a->envelope, "spec.checks"), a->facts, a->uid,
@@ -284,7 +284,7 @@ int kc_agent_rejoin(struct kc_agent *a, json_t **ret, struct kc_err *err)
 	if (r == 0)
 		r = kc_runl(NULL, err, "systemctl", "restart", "kubelet.service", NULL);
 	if (r == 0)
-		*ret = answer();
+		*ret = kc_agent_answer();
 	return r;
 }
 

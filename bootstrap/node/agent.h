@@ -43,6 +43,8 @@ int kc_agent_resolve(void *cookie, const char *name, const json_t *arg, json_t *
 int kc_agent_state(uint64_t fence, struct kc_store **ret_store, struct kc_state **ret,
 		   struct kc_err *err);
 
+/* {"format", "agent"}: how every answer begins. New reference. */
+json_t *kc_agent_answer(void);
 /* Each answers with one JSON value. */
 int kc_agent_facts(json_t **ret, struct kc_err *err);
 int kc_agent_plan(struct kc_agent *a, json_t **ret, struct kc_err *err);
@@ -51,6 +53,8 @@ int kc_agent_csr(struct kc_agent *a, json_t **ret, struct kc_err *err);
 int kc_agent_rejoin(struct kc_agent *a, json_t **ret, struct kc_err *err);
 /* question: what DNS to ask, and which certificates to look at beside those of the record. */
 int kc_agent_probe(const json_t *question, json_t **ret, struct kc_err *err);
+/* Everything that may tell why this host's node does not work (doctor.h). */
+int kc_agent_doctor(struct kc_agent *a, json_t **ret, struct kc_err *err);
 /* Frames on fd into KC_NODE_BLOBS. */
 int kc_agent_recv(int fd, json_t **ret, struct kc_err *err);
 

@@ -1,6 +1,5 @@
 #include "bootstrap/node/checks.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,6 +9,7 @@
 
 #include "bootstrap/node/kinds.h"
 #include "bootstrap/node/marker.h"
+#include "bootstrap/node/ports.h"
 #include "bootstrap/node/protocol.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -282,79 +282,16 @@ static bool check_resolver(struct check *c)
 					   : kc_json_get_str(c->facts, "resolvConf", "?"));
 }
 
-/* The program that listens: the one whose open files hold the socket's inode. */
-static void who_listens(unsigned long inode, char *out, size_t size)
-{
-	_cleanup_free_ char *want = xasprintf("socket:[%lu]", inode);
-	DIR *procs = opendir("/proc");
-	struct dirent *p, *e;
-
-	snprintf(out, size, "another program");
-	while (procs && (p = readdir(procs))) {
-		_cleanup_free_ char *dir = xasprintf("/proc/%s/fd", p->d_name);
-		DIR *fds = p->d_name[0] >= '1' && p->d_name[0] <= '9' ? opendir(dir) : NULL;
-
-		while (fds && (e = readdir(fds))) {
-			char target[64], exe[PATH_MAX];
-			_cleanup_free_ char *link = xasprintf("/proc/%s/exe", p->d_name);
-			ssize_t n = readlinkat(dirfd(fds), e->d_name, target, sizeof(target) - 1);
-
-			if (n <= 0 || (target[n] = '\0', !streq(target, want)))
-				continue;
-			n = readlink(link, exe, sizeof(exe) - 1);
-			if (n > 0)
-				snprintf(out, size, "%.*s", (int)n, exe);
-		}
-		if (fds)
-			closedir(fds);
-	}
-	if (procs)
-		closedir(procs);
-}
-
-/* The first port of the list that /proc/net/tcp{,6} shows in LISTEN (0A, proc(5)). */
-static bool listening(const char *table, const json_t *ports, long *ret_port,
-		      unsigned long *ret_inode)
-{
-	_cleanup_free_ char *text = NULL;
-	char *save = NULL;
-
-	if (kc_file_read(table, 64u << 20, &text, NULL, NULL) < 0 || !text)
-		return false;
-	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
-		unsigned port, state;
-		const json_t *v;
-		size_t i;
-
-		if (sscanf(l, " %*d: %*[0-9A-Fa-f]:%x %*s %x %*s %*s %*s %*d %*d %lu", &port,
-			   &state, ret_inode) != 3 ||
-		    state != 0x0a)
-			continue;
-		json_array_foreach((json_t *)ports, i, v)
-			if (json_integer_value(v) == (json_int_t)port) {
-				*ret_port = port;
-				return true;
-			}
-	}
-	return false;
-}
-
 static bool check_ports(struct check *c)
 {
-	static const char *const tables[] = { "/proc/net/tcp", "/proc/net/tcp6" };
-	const json_t *ports = json_object_get(c->args, "ports");
 	char who[PATH_MAX];
-	unsigned long inode;
 	long port;
 
-	for (size_t i = 0; i < ARRAY_SIZE(tables) && !c->ours; i++) {
-		if (!listening(tables[i], ports, &port, &inode))
-			continue;
-		who_listens(inode, who, sizeof(who));
-		return no(c, "stop that program, or take another host",
-			  "port %ld is taken by %.300s", port, who);
-	}
-	return true;
+	if (c->ours ||
+	    !kc_node_listener(json_object_get(c->args, "ports"), &port, who, sizeof(who)))
+		return true;
+	return no(c, "stop that program, or take another host", "port %ld is taken by %.300s", port,
+		  who);
 }
 
 /*

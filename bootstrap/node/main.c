@@ -81,6 +81,11 @@ static int verb_csr(int argc, char **argv, struct kc_err *err)
 	return with_envelope("/dev/stdin", true, kc_agent_csr, err);
 }
 
+static int verb_doctor(int argc, char **argv, struct kc_err *err)
+{
+	return with_envelope("/dev/stdin", false, kc_agent_doctor, err);
+}
+
 static int with_question(int (*verb)(const json_t *, json_t **, struct kc_err *),
 			 struct kc_err *err)
 {
@@ -201,6 +206,7 @@ static const struct {
 	{ "csr", "< envelope: print certificate requests", verb_csr },
 	{ "probe", "< questions: print whether DNS answers here and when certificates end",
 	  verb_probe },
+	{ "doctor", "< envelope: print what may tell why this node does not work", verb_doctor },
 	{ "reach", "< questions: print which ports of other hosts cannot be reached from here",
 	  verb_reach },
 	{ "rejoin", "< envelope: let the kubelet register its node anew", verb_rejoin },

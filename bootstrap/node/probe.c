@@ -9,11 +9,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 
-#define PROBE_MS 1000
+enum { PROBE_MS = 1000, HEALTH_MAX = 65536 };
 
 int kc_node_sockaddr(const char *text, struct sockaddr_storage *ret, socklen_t *ret_len,
 		     struct kc_err *err)
@@ -98,12 +99,13 @@ static int dial_unix(const char *path, int *ret_fd, struct kc_err *err)
 	return dial((struct sockaddr *)&sa, sizeof(sa), path, ret_fd, err);
 }
 
-static int probe_http(const char *url, struct kc_err *err)
+/* The whole answer, head and body: HTTP/1.0, so it ends with the connection. */
+static int exchange(const char *url, size_t max, struct kc_buf *out, struct kc_err *err)
 {
 	_cleanup_free_ char *host = NULL, *request = NULL;
 	_cleanup_close_ int fd = -1;
 	const char *rest = url + strlen("http://"), *slash;
-	char reply[64] = "";
+	char chunk[16384];
 	ssize_t n;
 	int r;
 
@@ -115,13 +117,32 @@ static int probe_http(const char *url, struct kc_err *err)
 	if (r < 0)
 		return r;
 	request = xasprintf("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", slash ? slash : "/", host);
-	if (write(fd, request, strlen(request)) < 0 || !wait_for(fd, POLLIN))
+	if (write(fd, request, strlen(request)) < 0)
 		return kc_fail(err, KC_EAGAIN, "%s: no answer", url);
-	n = read(fd, reply, sizeof(reply) - 1);
-	reply[n > 0 ? n : 0] = '\0';
-	reply[strcspn(reply, "\r\n")] = '\0';
-	if (!kc_startswith(reply, "HTTP/1.") || strlen(reply) < 12 || reply[9] != '2')
-		return kc_fail(err, KC_EAGAIN, "%s: %s", url, *reply ? reply : "no answer");
+	out->max = max;
+	while (wait_for(fd, POLLIN) && (n = read(fd, chunk, sizeof(chunk))) > 0) {
+		r = kc_buf_add(out, chunk, (size_t)n, err);
+		if (r < 0)
+			return kc_wrap(err, "%s", url);
+	}
+	return 0;
+}
+
+int kc_node_http(const char *url, size_t max, char **ret_body, struct kc_err *err)
+{
+	_cleanup_buf_ struct kc_buf reply = { 0 };
+	const char *text, *body;
+	int r = exchange(url, max, &reply, err);
+
+	if (r < 0)
+		return r;
+	text = kc_buf_get(&reply);
+	if (!kc_startswith(text, "HTTP/1.") || strlen(text) < 12 || text[9] != '2')
+		return kc_fail(err, KC_EAGAIN, "%s: %.*s", url,
+			       *text ? (int)strcspn(text, "\r\n") : 9, *text ? text : "no answer");
+	body = strstr(text, "\r\n\r\n");
+	if (ret_body)
+		*ret_body = xstrdup(body ? body + 4 : "");
 	return 0;
 }
 
@@ -134,7 +155,7 @@ int kc_node_probe(const json_t *probe, struct kc_err *err)
 	_cleanup_close_ int fd = -1;
 
 	if (http)
-		return probe_http(http, err);
+		return kc_node_http(http, HEALTH_MAX, NULL, err);
 	if (tcp)
 		return dial_tcp(tcp, &fd, err);
 	if (path)

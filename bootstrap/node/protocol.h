@@ -11,6 +11,7 @@
  *                          "stats": hashes of files, for the next envelope}
  *   csr    < envelope  -> {"format", "csrs": {task id: PEM}}   makes keys; only what needs issuing
  *   probe  < questions -> {"format", "dns": {ok, why}, "certs": [{path, notAfter}]}   see below
+ *   doctor < envelope  -> {"format", "agent", "facts", "checks", …}: evidence, see doctor.h
  *   reach  < questions -> {"format", "failed": [{peer, why}]}   ports of other hosts, see reach.h
  *   recv   < frames    -> {"format", "received": N}            blobs, see below
  *   apply  < envelope  -> JSON lines: events, then {"result": {…}} or {"error": text, "code": N}
