@@ -377,26 +377,13 @@ int kc_cluster_list(const struct kc_cluster_opts *o, json_t **ret, struct kc_err
 	return r;
 }
 
-/* A session on an existing cluster, for verbs that only look. */
-static int look(struct session *s, const struct kc_cluster_opts *o, struct kc_err *err)
-{
-	int r;
-
-	r = session_open(s, o, NULL, err);
-	if (r == 0 && !s->name)
-		r = kc_fail(err, KC_EINVAL, "which cluster? give its name");
-	if (r == 0)
-		r = session_stored(s, &s->cluster, err);
-	return r < 0 ? r : session_begin(s, "look", false, err);
-}
-
 int kc_cluster_get(const struct kc_cluster_opts *o, json_t **ret, struct kc_err *err)
 {
 	_cleanup_session_ struct session s;
 	json_t *doc;
 	int r;
 
-	r = look(&s, o, err);
+	r = session_look(&s, o, err);
 	if (r < 0)
 		return r;
 	doc = json_deep_copy(s.cluster);
@@ -409,7 +396,7 @@ int kc_cluster_validate(const struct kc_cluster_opts *o, const struct kc_cluster
 			json_t **ret, struct kc_err *err)
 {
 	_cleanup_session_ struct session s;
-	int r = look(&s, o, err);
+	int r = session_look(&s, o, err);
 
 	if (r < 0)
 		return r;
@@ -423,7 +410,7 @@ int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_
 {
 	_cleanup_session_ struct session s;
 	_cleanup_free_ char *server = NULL;
-	int r = look(&s, o, err);
+	int r = session_look(&s, o, err);
 
 	if (r < 0)
 		return r;

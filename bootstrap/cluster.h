@@ -83,6 +83,12 @@ int kc_cluster_get(const struct kc_cluster_opts *o, json_t **ret, struct kc_err 
  */
 int kc_cluster_validate(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
 			json_t **ret, struct kc_err *err);
+/*
+ * Why does it not work? {"healthy", "summary", "findings": as kc_why_judge() says, best first,
+ * "evidence"}. Hosts and an API that cannot be reached are findings, not errors.
+ */
+int kc_cluster_why(const struct kc_cluster_opts *o, const struct kc_cluster_io *io, json_t **ret,
+		   struct kc_err *err);
 /* A kubeconfig document (JSON) with a fresh admin certificate of ttl seconds. */
 int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_glass, json_t **ret,
 			  struct kc_err *err);

@@ -283,7 +283,7 @@ static int last_words(struct kc_host *host, const char *verb, int code, struct k
  * hangs. */
 static long total_ms(const char *verb)
 {
-	return streq(verb, "probe") || streq(verb, "reach") ? 10000 : 0;
+	return streq(verb, "probe") || streq(verb, "reach") || streq(verb, "doctor") ? 10000 : 0;
 }
 
 /* silent: it failed, and with no word that is the agent's. */

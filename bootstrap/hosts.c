@@ -300,6 +300,51 @@ int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 	return drop_broken(h, host, r);
 }
 
+/* To compare what the record says of secrets and certificates; the CAs' certificates are public. */
+static int add_comparison(struct kc_hosts *h, const struct kc_task *task, json_t *envelope,
+			  struct kc_err *err)
+{
+	static const char *const cas[] = { "ca", "etcd-ca", "front-proxy-ca" };
+	json_auto_t *spec = json_object();
+	json_t *key = NULL, *secrets = NULL, *tasks = json_array();
+	int r;
+
+	json_object_set_new(spec, "tasks", tasks);
+	for (size_t i = 0; i < ARRAY_SIZE(cas); i++)
+		json_array_append_new(tasks, kc_pack("{s:s, s:{s:s}}", "kind", "cert", "want", "ca",
+						     cas[i]));
+	r = load_secrets(h, spec, &secrets, err);
+	if (r < 0)
+		return r;
+	json_object_set_new(envelope, "secrets", secrets);
+	r = node_key(h, task, &key, err);
+	if (r == 0)
+		json_object_set_new(envelope, "hmacKey", key);
+	return r;
+}
+
+int kc_hosts_doctor(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
+		    const json_t *question, json_t **ret, struct kc_err *err)
+{
+	json_auto_t *envelope = bare_envelope(h, task), *answer = NULL;
+	struct kc_host *host = NULL;
+	int64_t before;
+	int r = add_comparison(h, task, envelope, err);
+
+	if (r < 0)
+		return r;
+	json_object_set(envelope, "doctor", (json_t *)question);
+	r = host_open(h, task, ssh, &host, err);
+	before = kc_realtime_ms();
+	if (r == 0)
+		r = host_call(host, task, "doctor", envelope, &answer, err);
+	if (r < 0)
+		return drop_broken(h, host, r);
+	add_skew(json_object_get(answer, "facts"), before);
+	*ret = TAKE(answer);
+	return 0;
+}
+
 int kc_hosts_reach(struct kc_hosts *h, const char *id, const json_t *question, json_t **ret,
 		   struct kc_err *err)
 {

@@ -64,6 +64,13 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h);
  */
 int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 		   const json_t *question, json_t **ret, struct kc_err *err);
+/*
+ * What a host can say of why its node does not work (node/doctor.h). task: id, owner and fence;
+ * ssh as in a node task's want. question: the envelope's "doctor". Needs secrets and cluster, too.
+ * From several threads, each with another host.
+ */
+int kc_hosts_doctor(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
+		    const json_t *question, json_t **ret, struct kc_err *err);
 /* Let the host's kubelet register its Node anew; task is whoever needs it, with owner and fence. */
 int kc_hosts_rejoin(struct kc_hosts *h, const struct kc_task *task, const json_t *recorded,
 		    struct kc_err *err);

@@ -345,6 +345,18 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 	return r;
 }
 
+int session_look(struct session *s, const struct kc_cluster_opts *o, struct kc_err *err)
+{
+	int r;
+
+	r = session_open(s, o, NULL, err);
+	if (r == 0 && !s->name)
+		r = kc_fail(err, KC_EINVAL, "which cluster? give its name");
+	if (r == 0)
+		r = session_stored(s, &s->cluster, err);
+	return r < 0 ? r : session_begin(s, "look", false, err);
+}
+
 int session_commit(struct session *s, struct kc_err *err)
 {
 	int r = 0;

@@ -56,6 +56,8 @@ int session_load(struct session *s, struct kc_err *err);
 int session_stored(struct session *s, json_t **ret_cluster, struct kc_err *err);
 /* Lock, fence, uid (minted if it must be), state. verb: "cluster create". */
 int session_begin(struct session *s, const char *verb, bool writing, struct kc_err *err);
+/* Open and begin on an existing cluster, for verbs that only look; close it in any case. */
+int session_look(struct session *s, const struct kc_cluster_opts *o, struct kc_err *err);
 /* Before the first change: what is new (uid, document) goes into the store, and not earlier, so
  * that a refused plan leaves nothing. */
 int session_commit(struct session *s, struct kc_err *err);

@@ -279,6 +279,13 @@ static void summarize(const json_t *checks, struct kc_buf *bad)
 				      kc_json_get_str(check, "text", ""));
 }
 
+int validate_api(struct session *s, json_t *checks, struct kc_err *err)
+{
+	_cleanup_(planes_done) struct planes planes = { 0 };
+
+	return look_at_api(s, &planes, checks, err);
+}
+
 static int look_once(struct session *s, struct planes *p, json_t **ret, struct kc_err *err)
 {
 	json_auto_t *checks = json_array();

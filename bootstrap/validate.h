@@ -18,6 +18,8 @@
  */
 int validate_wait(struct session *s, long wait_ms, json_t **ret, struct kc_err *err);
 
+/* What the API has to say, once, as checks. */
+int validate_api(struct session *s, json_t *checks, struct kc_err *err);
 /*
  * Ask every recorded node: checks dns/NAME and certificates/NAME, or ssh/NAME when it cannot be
  * asked. Only a cancel is an error.
