@@ -45,10 +45,27 @@ manifest() {
 	fields "$2"
 }
 
-pages="commands.md cluster.md traffic-policy.md"
+# One row a cause, as `cluster why --causes` lists them.
+causes() {
+	cat <<-'END'
+	# Causes
+
+	Made by tools/reference.sh from `kubecdn cluster why --causes`; do not edit.
+
+	`kubecdn cluster why NAME` names one of these, in the order of this table: what is to be mended first stands first. The
+	last ones are symptoms, and are named only on a host where no cause is seen.
+
+	| cause | what it is |
+	|---|---|
+	END
+	"$kubecdn" cluster why --causes | sed -n '2,$s/^\([A-Z_]*\)  *\(.*[^ ]\) *$/| `\1` | \2 |/p'
+}
+
+pages="commands.md cluster.md traffic-policy.md causes.md"
 
 commands >"$out/commands.md"
 manifest Cluster cluster >"$out/cluster.md"
+causes >"$out/causes.md"
 manifest TrafficPolicy trafficpolicy >"$out/traffic-policy.md"
 [ "$out" = "$to" ] && exit 0
 same=true
