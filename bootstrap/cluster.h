@@ -89,6 +89,12 @@ int kc_cluster_validate(const struct kc_cluster_opts *o, const struct kc_cluster
  */
 int kc_cluster_why(const struct kc_cluster_opts *o, const struct kc_cluster_io *io, json_t **ret,
 		   struct kc_err *err);
+/*
+ * Log in to every host of the manifest, at the same time, and out again: [{"name", "ok", "text"}].
+ * Empty for clouds that make their machines. The cluster need not exist.
+ */
+int kc_cluster_login(const struct kc_cluster_opts *o, const struct kc_cluster_io *io, json_t **ret,
+		     struct kc_err *err);
 /* A kubeconfig document (JSON) with a fresh admin certificate of ttl seconds. */
 int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_glass, json_t **ret,
 			  struct kc_err *err);
