@@ -141,14 +141,21 @@ class Peer:
         return timed([SYNC, "--config-file", self.config, "--doit", "--force"], env)[0]
 
 
+def cpu_of(pid):
+    """Seconds that a process has used, user and system (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def measure(side, server, folder, n, i):
     """The steps, one after the other; what each leaves is compared with what was asked for."""
     side, got = side(server, folder), {}
     for step in STEPS:
         hosts = addresses(n, f"192.0.2.{i}" if step == "change" else None)
         side.write(hosts)
-        before = server.requests()
+        before, cpu = server.requests(), cpu_of(server.process.pid)
         got[step] = side.sync()
+        got[step]["server cpu"] = round(cpu_of(server.process.pid) - cpu, 3)
         if before is not None:
             time.sleep(0.2)
             got[step]["requests"] = server.requests() - before
@@ -171,7 +178,7 @@ def rows(runs):
     """[step, what, kubecdn, octoDNS, ratio, kubecdn at Knot]: medians with the least and the most."""
     out = []
     for step, label in STEPS.items():
-        for what in ("seconds", "cpu", "MB", "requests"):
+        for what in ("seconds", "cpu", "server cpu", "MB", "requests"):
             cells = [
                 summary([r.get(side, {}).get(step, {}).get(what) for r in runs])
                 for side in ("kubecdn", "octodns", "knot")
