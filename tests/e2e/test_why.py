@@ -7,6 +7,7 @@ import time
 
 import pytest
 from lab.hosts import run, wait_for
+from lab.packages import unpack
 from lab.story import sh, told
 
 PKI = "/etc/kubernetes/pki"
@@ -356,6 +357,28 @@ def test_control_plane(story, cause):
         named(story, cause, "cp1", says)
     finally:
         sh(story.lab["cp1"], undo)
+
+
+@pytest.mark.slow
+def test_a_slow_disk(story):
+    """Every write of etcd's takes 150 ms longer. It may still do, so this is no cause by itself."""
+    cp1 = story.lab["cp1"]
+    unpack(cp1, "strace", "libunwind8")
+    pid = sh(cp1, "systemctl restart etcd; systemctl show -P MainPID etcd")
+    slow = f"strace -f -qq -o /dev/null -e inject=fdatasync:delay_exit=150ms -e trace=fdatasync -p {pid}"
+    sh(cp1, f"systemd-run -q --collect --unit=slow {slow}")
+
+    def look():
+        for i in range(15):
+            story.kubectl("annotate", "--overwrite", "namespace", "default", f"x={i}", check=False)
+        findings = json.loads(why(story, "-o", "json").out)["findings"]
+        return next((f for f in findings if f["id"] == "ETCD_DISK_SLOW" and f["node"] == "cp1"), None)
+
+    try:
+        found = wait_for("the slow disk", look, 90, 2)
+        assert "took 128 ms or longer" in found["text"] and "SSD" in found["fix"]
+    finally:
+        sh(cp1, "systemctl stop slow; systemctl restart etcd")
 
 
 def test_mended(story):

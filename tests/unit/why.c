@@ -201,7 +201,7 @@ static void nothing_wrong(void **state)
 		DOCTOR("\"routes\": [{\"dst\": \"10.244.3.0/24\", \"dev\": \"flannel.1\"}, "
 		       "{\"dst\": "
 		       "\"10.0.0.0/8\", \"dev\": \"eth0\"}]"),
-		DOCTOR("\"etcd\": {\"fsyncs\": 40, \"slow\": 40}"),
+		DOCTOR("\"etcd\": {\"fsyncs\": 29, \"slow\": 29}"),
 		DOCTOR("\"facts\": {\"skewMs\": 900}"),
 		DRIFT("link/kubelet-client", "update", "target"),
 		DOCTOR("\"units\": [" UNIT("kubelet", "\"restarts\": 9") "]"),
