@@ -379,13 +379,16 @@ static int run_verify(const struct kc_args *args, struct kc_err *err)
 		return r;
 	r = kc_publish_verify(v.publish, err);
 	if (!kc_cli_wants_text(args)) {
-		json_auto_t *result = kc_pack("{s:b, s:o}", "ok", r == 0, "refused",
-					      kc_publish_refused(v.publish));
+		json_auto_t *result = kc_pack("{s:b, s:o, s:O}", "ok", r == 0, "refused",
+					      kc_publish_refused(v.publish), "findings",
+					      kc_publish_findings(v.publish));
 
 		if (kc_cli_print(args, result, err) < 0)
 			return KC_EFAIL;
-	} else if (r == 0) {
-		puts("Every server answers as the policy says.");
+	} else {
+		kc_cli_dns_findings(kc_publish_findings(v.publish), false);
+		if (r == 0)
+			puts("Every server answers as the policy says.");
 	}
 	return add_refused(&v, r, err);
 }
@@ -439,8 +442,9 @@ const struct kc_verb kc_cli_dns[] = {
 	{ .path = "dns verify",
 	  .summary = "Ask every server whether it answers as the policy says",
 	  .description =
-		  "By UDP and by TCP, once. Nothing is changed. Exit code 1: one of them does\n"
-		  "not, which is said.",
+		  "By UDP and by TCP, once. Also that no copy needs another provider for the\n"
+		  "policy's names; what leads to one elsewhere in the zone is a warning. Nothing\n"
+		  "is changed. Exit code 1: something is otherwise, which is said.",
 	  .examples = "kubecdn dns verify -f www.yaml",
 	  .opts = verify_lists,
 	  .run = run_verify },

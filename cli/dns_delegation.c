@@ -40,10 +40,25 @@ static bool print_difference(const json_t *copy, const json_t *wanted)
 	return same;
 }
 
+void kc_cli_dns_findings(const json_t *findings, bool errors)
+{
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach((json_t *)findings, i, one) {
+		const char *level = kc_json_get_str(one, "level", "");
+
+		if (errors || streq(level, "warning"))
+			printf("%s: %s %s: %s\n", level, kc_json_get_str(one, "provider", "?"),
+			       kc_json_get_str(one, "where", "?"),
+			       kc_json_get_str(one, "text", ""));
+	}
+}
+
 int kc_cli_dns_ns(const struct kc_args *args, struct kc_err *err)
 {
 	_cleanup_publish_ struct kc_publish *p = NULL;
-	json_auto_t *policy = NULL, *found = NULL;
+	json_auto_t *policy = NULL, *found = NULL, *findings = NULL;
 	const json_t *wanted, *copy;
 	bool same = true;
 	size_t i;
@@ -55,6 +70,8 @@ int kc_cli_dns_ns(const struct kc_args *args, struct kc_err *err)
 		r = kc_publish_delegation(p, &found, err);
 	if (r != 0)
 		return r;
+	findings = kc_publish_lint(p, false);
+	json_object_set(found, "findings", findings);
 	if (!kc_cli_wants_text(args))
 		return kc_cli_print(args, found, err);
 	wanted = json_object_get(found, "wanted");
@@ -63,5 +80,6 @@ int kc_cli_dns_ns(const struct kc_args *args, struct kc_err *err)
 	print_names(wanted);
 	json_array_foreach(json_object_get(found, "copies"), i, copy)
 		same = print_difference(copy, wanted) && same;
+	kc_cli_dns_findings(findings, true);
 	return same ? 0 : KC_EXIT_PENDING;
 }

@@ -5,6 +5,7 @@
  */
 #include "dns/azure.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -434,6 +435,43 @@ static int az_read(void *conn, const json_t *which, json_t **ret_rrsets, struct 
 	return r;
 }
 
+/* A record set of a listing, if it leads elsewhere. */
+static int add_link(const struct az_conn *c, const json_t *raw, json_t *out, struct kc_err *err)
+{
+	const char *full = strrchr(kc_json_get_str(raw, "type", ""), '/'),
+		   *relative = kc_json_get_str(raw, "name", "");
+	const char *type = full ? full + 1 : "";
+	_cleanup_free_ char *name = streq(relative, "@") ? xasprintf("%s.", c->zone)
+							 : xasprintf("%s.%s.", relative, c->zone);
+
+	for (char *p = name; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	if (target_of(raw)) {
+		json_array_append_new(out, kc_pack("{s:s, s:s, s:b}", "name", name, "type", type,
+						   "alias", 1));
+		return 0;
+	}
+	if (!kc_dns_is_link(type) || !kind_of(type))
+		return 0;
+	return plain_of(name, kind_of(type), json_object_get(raw, "properties"), out, err);
+}
+
+static int az_links(void *conn, json_t **ret, struct kc_err *err)
+{
+	struct az_conn *c = conn;
+	json_auto_t *raws = NULL, *out = json_array();
+	const json_t *raw;
+	size_t i;
+	int r = kc_azure_rrsets(c->azure, &c->at, c->zone, NULL, &raws, err);
+
+	json_array_foreach(raws, i, raw)
+		if (r == 0)
+			r = add_link(c, raw, out, err);
+	if (r == 0)
+		*ret = TAKE(out);
+	return r;
+}
+
 static const char *const needs[] = { "subscription", "resourceGroup", NULL };
 static const char *const takes[] = { "endpoint", NULL };
 static const char *const types[] = { "A", "AAAA", "CNAME", NULL };
@@ -454,5 +492,6 @@ const struct kc_dns_backend kc_dns_azure = {
 	.where = az_where,
 	.servers = az_servers,
 	.read = az_read,
+	.links = az_links,
 	.change = az_change,
 };

@@ -73,6 +73,12 @@ struct kc_dns_backend {
 	int (*scan)(void *conn, const char *const *names, size_t n, kc_dns_found_fn *found,
 		    void *cookie, struct kc_err *err);
 	bool scans_all;
+	/*
+	 * All of the zone that leads elsewhere, as lint.h has it: [{"name", "type", "data"}] of
+	 * the types of kc_dns_is_link(), and "alias": true for what only this provider has. NULL:
+	 * it can only be asked for names.
+	 */
+	int (*links)(void *conn, json_t **ret, struct kc_err *err);
 	/* Names that one change may have, beside the one that is steered; 0: one. */
 	size_t batch;
 	/*
@@ -94,5 +100,8 @@ extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns, kc_dns_route
 /* All of them, NULL-terminated. */
 extern const struct kc_dns_backend *const kc_dns_backends[];
 const struct kc_dns_backend *kc_dns_backend_find(const char *name);
+
+/* Do records of that type lead to other names? */
+bool kc_dns_is_link(const char *type);
 
 #endif

@@ -304,6 +304,34 @@ static int cdns_scan(void *conn, const char *const *names, size_t n, kc_dns_foun
 	return r;
 }
 
+static int cdns_links(void *conn, json_t **ret, struct kc_err *err)
+{
+	struct conn *c = conn;
+	json_auto_t *list = NULL, *out = json_array();
+	const json_t *theirs;
+	size_t i;
+	int r = look_at_zone(c, err);
+
+	if (r == 0)
+		r = kc_clouddns_rrsets(c->gcp, c->project, c->zone, NULL, NULL, &list, err);
+	json_array_foreach(list, i, theirs) {
+		const char *type = kc_json_get_str(theirs, "type", "");
+		json_t *data = NULL;
+
+		if (r < 0 || !kc_dns_is_link(type) ||
+		    json_is_object(json_object_get(theirs, "routingPolicy")))
+			continue;
+		r = data_of(theirs, &data, err);
+		if (r == 0)
+			json_array_append_new(out, kc_pack("{s:O, s:s, s:o}", "name",
+							   json_object_get(theirs, "name"), "type",
+							   type, "data", data));
+	}
+	if (r == 0)
+		*ret = TAKE(out);
+	return r;
+}
+
 /* --- changing */
 
 /* An rrset of ours as the API takes it. */
@@ -529,6 +557,7 @@ const struct kc_dns_backend kc_dns_clouddns = {
 	.servers = cdns_servers,
 	.read = cdns_read,
 	.scan = cdns_scan,
+	.links = cdns_links,
 	.batch = BATCH,
 	.change = cdns_change,
 	.settled = cdns_settled,

@@ -279,6 +279,34 @@ static int pdns_scan(void *conn, const char *const *names, size_t n, kc_dns_foun
 	return r < 0 ? r : scan_reply(conn, &reply, &s, err);
 }
 
+static int found_link(void *cookie, const struct kc_dns_found *f, struct kc_err *err)
+{
+	json_t *data;
+
+	if (!kc_dns_is_link(f->type))
+		return 0;
+	data = json_array();
+	for (size_t i = 0; i < f->n; i++)
+		json_array_append_new(data, json_string(f->data[i]));
+	json_array_append_new(cookie, kc_pack("{s:s, s:s, s:o}", "name", f->name, "type", f->type,
+					      "data", data));
+	return 0;
+}
+
+static int pdns_links(void *conn, json_t **ret, struct kc_err *err)
+{
+	json_auto_t *out = json_array();
+	struct scanning s = { .found = found_link, .cookie = out };
+	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
+	int r = get(conn, "", ZONE_MAX, &reply, err);
+
+	if (r == 0)
+		r = scan_reply(conn, &reply, &s, err);
+	if (r == 0)
+		*ret = TAKE(out);
+	return r;
+}
+
 static int pdns_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		       struct kc_err *err)
 {
@@ -383,6 +411,7 @@ const struct kc_dns_backend kc_dns_powerdns = {
 	.servers = pdns_servers,
 	.read = pdns_read,
 	.scan = pdns_scan,
+	.links = pdns_links,
 	.scans_all = true,
 	.batch = BATCH,
 	.change = pdns_change,

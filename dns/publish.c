@@ -572,5 +572,6 @@ void kc_publish_close(struct kc_publish *p)
 	free(p->copies);
 	json_decref(p->notes);
 	json_decref(p->plan);
+	json_decref(p->findings);
 	free(p);
 }

@@ -76,9 +76,11 @@ int64_t kc_publish_due(const struct kc_publish *p);
  * next copy.
  */
 int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_err *err);
-/* Does every copy hold what is wanted, and does every server answer so now? Nothing is changed.
- * KC_EFAIL: kc_publish_refused() says what is otherwise. */
+/* Does every copy hold what is wanted, does every server answer so now, and without another
+ * provider? Nothing is changed. KC_EFAIL: kc_publish_refused() says what is otherwise. */
 int kc_publish_verify(struct kc_publish *p, struct kc_err *err);
+/* Of the last kc_publish_verify(), as lint.h has them; borrowed. */
+const json_t *kc_publish_findings(const struct kc_publish *p);
 
 /*
  * How it stands: {"name", "owner", "copies": [{"provider", "where", "state": "served" | "unserved"
@@ -91,5 +93,10 @@ json_t *kc_publish_status(struct kc_publish *p);
  * "offered", "apex"}]}: what each provider offers, and has at its copy's apex now.
  */
 int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err);
+/*
+ * What at some copy leads to another provider (lint.h). whole: of all names in the zone, where the
+ * provider lists them; otherwise of its name servers. New reference.
+ */
+json_t *kc_publish_lint(struct kc_publish *p, bool whole);
 
 #endif

@@ -64,10 +64,27 @@ static void drop_shared(json_t *copies)
 	}
 }
 
+char *publish_zone(const struct kc_publish *p)
+{
+	return xasprintf("%s.", kc_json_get_str(json_object_get(p->policy, "spec"), "zone", ""));
+}
+
+int publish_apex(struct copy *c, const char *zone, json_t **ret_apex, json_t **ret_offered,
+		 struct kc_err *err)
+{
+	json_auto_t *apex = NULL;
+	int r = apex_of(c, zone, &apex, err);
+
+	if (r == 0)
+		r = offered_by(c, apex, ret_offered, err);
+	if (r == 0)
+		*ret_apex = TAKE(apex);
+	return r;
+}
+
 int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err)
 {
-	_cleanup_free_ char *zone =
-		xasprintf("%s.", kc_json_get_str(json_object_get(p->policy, "spec"), "zone", ""));
+	_cleanup_free_ char *zone = publish_zone(p);
 	json_auto_t *copies = json_array(), *wanted = NULL;
 	int r;
 
@@ -75,9 +92,7 @@ int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err
 		struct copy *c = &p->copies[i];
 		json_auto_t *apex = NULL, *offered = NULL;
 
-		r = apex_of(c, zone, &apex, err);
-		if (r == 0)
-			r = offered_by(c, apex, &offered, err);
+		r = publish_apex(c, zone, &apex, &offered, err);
 		if (r < 0)
 			return kc_wrap(err, "%s", c->backend->name);
 		json_array_append_new(copies,

@@ -30,6 +30,7 @@ struct kc_publish {
 	int allow_shift; /* percent; 0: as the policy says */
 	int64_t due_s;	 /* until what is given up may go */
 	json_t *notes, *plan;
+	json_t *findings; /* of the last look; NULL: there was none */
 	long within_ms;
 	struct copy *copies;
 	size_t n;
@@ -56,6 +57,12 @@ void publish_check_safety(struct kc_publish *p);
 int publish_servers(struct copy *c, json_t **ret, struct kc_err *err);
 /* 0 once the provider says that the last change has reached its servers, if it ever says so. */
 int publish_settle(struct copy *c, int64_t deadline, struct kc_err *err);
+/* "example.com."; owned. */
+char *publish_zone(const struct kc_publish *p);
+/* The names at the apex of a copy, and those of the provider's own servers; where the provider
+ * names none they are those of the apex. */
+int publish_apex(struct copy *c, const char *zone, json_t **ret_apex, json_t **ret_offered,
+		 struct kc_err *err);
 /* Are two states the same, in whatever order? */
 bool publish_same(const json_t *a, const json_t *b);
 

@@ -273,6 +273,35 @@ static int r53_scan(void *conn, const char *const *names, size_t n, kc_dns_found
 	return r;
 }
 
+static int r53_links(void *conn, json_t **ret, struct kc_err *err)
+{
+	struct conn *c = conn;
+	json_auto_t *records = NULL, *out = json_array();
+	json_t *record;
+	size_t i;
+	int r = find_zone(c, err);
+
+	if (r == 0)
+		r = kc_route53_rrsets(c->aws, c->zone, NULL, &records, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(records, i, record) {
+		const char *type = kc_json_get_str(record, "type", "");
+		json_t *alias = json_object_get(record, "alias"),
+		       *data = json_object_get(record, "data");
+
+		/* Our own groups are what our own aliases lead to. */
+		if (kc_startswith(kc_json_get_str(record, "name", ""), "_kc-"))
+			continue;
+		if (alias || (data && kc_dns_is_link(type)))
+			json_array_append_new(out, kc_pack("{s:O, s:s, s:O*, s:b}", "name",
+							   json_object_get(record, "name"), "type",
+							   type, "data", data, "alias", !!alias));
+	}
+	*ret = TAKE(out);
+	return 0;
+}
+
 /* --- changing */
 
 /* An item as a record again. */
@@ -420,6 +449,7 @@ const struct kc_dns_backend kc_dns_route53 = {
 	.servers = r53_servers,
 	.read = r53_read,
 	.scan = r53_scan,
+	.links = r53_links,
 	.batch = BATCH,
 	.change = r53_change,
 	.settled = r53_settled,

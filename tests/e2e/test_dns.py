@@ -93,7 +93,11 @@ def test_verify(knot, cli, write, between, tmp_path):
     assert_refused(cli.run("dns", "verify", "-f", file), "does not hold what the policy says")
     cli.ok("dns", "apply", "-f", file, "--yes")
     assert "Every server" in cli.ok("dns", "verify", "-f", file).out
-    assert cli.ok("dns", "verify", "-f", file, "-o", "json").json == {"ok": True, "refused": []}
+    assert cli.ok("dns", "verify", "-f", file, "-o", "json").json == {
+        "ok": True,
+        "refused": [],
+        "findings": [],
+    }
     with Knot(tmp_path / "secondary", f"{name}. A 192.0.2.1") as stale:
         way = between(knot, udp=stale)
         r = cli.run("dns", "verify", "-f", write(policy(copy_of(knot, port=way.port), name=name)))

@@ -1,0 +1,89 @@
+/* Reading what the lint looks at: the zone's servers, what leads elsewhere, at every copy. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dns/hosts.h"
+#include "dns/lint.h"
+#include "dns/policy.h"
+#include "dns/publish_priv.h"
+#include "lib/base/str.h"
+#include "lib/codec/json.h"
+
+/* Does the copy have addresses, or something that gives some, at each of names? */
+static int read_addresses(struct copy *c, const json_t *names, json_t *has, struct kc_err *err)
+{
+	const json_t *name;
+	size_t i;
+
+	json_array_foreach((json_t *)names, i, name) {
+		json_auto_t *which = json_array(), *rrsets = NULL;
+		int r;
+
+		for (const char *const *t = c->backend->types; *t; t++)
+			json_array_append_new(which,
+					      kc_pack("{s:O, s:s}", "name", name, "type", *t));
+		r = c->backend->read(c->conn, which, &rrsets, err);
+		if (r < 0)
+			return r;
+		json_object_set_new(has, json_string_value(name),
+				    json_boolean(json_array_size(rrsets)));
+	}
+	return 0;
+}
+
+/* What one copy has; one that cannot be read is told so, for that is said elsewhere. */
+static json_t *read_copy(struct copy *c, const char *zone, bool whole)
+{
+	json_t *one = kc_pack("{s:s, s:s, s:s*}", "provider", c->backend->name, "where",
+			      c->backend->where(c->conn), "cloud", c->backend->cloud);
+	json_auto_t *apex = NULL, *offered = NULL, *links = NULL;
+	struct kc_err why;
+	int r = publish_apex(c, zone, &apex, &offered, &why);
+
+	whole = whole && c->backend->links;
+	if (r == 0 && whole)
+		r = c->backend->links(c->conn, &links, &why);
+	if (r < 0) {
+		json_object_set_new(one, "unread", json_true());
+		return one;
+	}
+	json_object_set(one, "apex", apex);
+	json_object_set(one, "offered", offered);
+	json_object_set_new(one, "links", links ? json_incref(links) : json_array());
+	json_object_set_new(one, "whole", json_boolean(whole));
+	return one;
+}
+
+static json_t *names_of(const struct kc_publish *p)
+{
+	_cleanup_free_ char *name = kc_policy_name(p->policy);
+	json_t *out = kc_pack("[s]", name), *host;
+	size_t i;
+
+	json_array_foreach(kc_json_at(p->policy, "spec.hosts"), i, host) {
+		_cleanup_free_ char *one = xasprintf("%s.", kc_json_get_str(host, "name", ""));
+
+		json_array_append_new(out, json_string(one));
+	}
+	return out;
+}
+
+json_t *kc_publish_lint(struct kc_publish *p, bool whole)
+{
+	_cleanup_free_ char *zone = publish_zone(p);
+	json_auto_t *copies = json_array(), *needs = NULL, *names = names_of(p);
+
+	for (size_t i = 0; i < p->n; i++)
+		json_array_append_new(copies, read_copy(&p->copies[i], zone, whole));
+	needs = kc_lint_needs(zone, copies);
+	for (size_t i = 0; i < p->n; i++) {
+		json_t *one = json_array_get(copies, i), *has = json_object();
+		struct kc_err why;
+
+		if (!json_object_get(one, "unread") &&
+		    read_addresses(&p->copies[i], needs, has, &why) < 0)
+			json_object_set_new(one, "unread", json_true());
+		json_object_set_new(one, "has", has);
+	}
+	return kc_lint(zone, names, copies);
+}

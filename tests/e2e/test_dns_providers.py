@@ -1,0 +1,115 @@
+"""One zone at several providers: what leads from one to another, and the servers it is delegated to."""
+
+import pytest
+from lab.azure import Zone as Azure
+from lab.cli import assert_refused
+from lab.clouddns import Zone as CloudDns
+from lab.clouddns import record
+from lab.dns import NAME, copy_of, policy
+from lab.route53 import KEYS
+from lab.route53 import Zone as Route53
+from sim.boto import change, client, create, rr
+
+
+class Clouds:
+    def __init__(self, folder):
+        self.route53, self.azure, self.clouddns = Route53(), Azure(folder / "azure"), CloudDns()
+        self.all = [self.route53, self.azure, self.clouddns]
+        self.folder = folder
+
+    def __enter__(self):
+        for c in self.all:
+            c.__enter__()
+        self.boto, self.zone_id = client(self.route53), self.route53.zone_ids["example.com"]
+        return self
+
+    def __exit__(self, *exc):
+        for c in self.all:
+            c.__exit__(*exc)
+
+    def env(self):
+        return {**KEYS, **self.azure.env(), **self.clouddns.keys(self.folder)}
+
+
+@pytest.fixture
+def clouds(built, tmp_path):
+    with Clouds(tmp_path) as c:
+        yield c
+
+
+@pytest.fixture
+def cli(cli, clouds):
+    cli.extra_env |= clouds.env()
+    return cli
+
+
+def verified(cli, file):
+    """What verify says: {(level, provider): [texts]}, and its exit code."""
+    r = cli.run("dns", "verify", "-f", file, "-o", "json")
+    found = {}
+    for f in r.json["findings"]:
+        found.setdefault((f["level"], f["provider"]), []).append(f["text"])
+    return r.code, found
+
+
+def test_what_leads_to_another_provider(clouds, knot, cli, write):
+    name = "lint.example.com"
+    copies = [clouds.route53.entry(), clouds.azure.entry(), clouds.clouddns.entry()]
+    file = write(policy(*copies, name=name))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    # Fresh zones name their provider's servers and no others: that is said, and is no failure.
+    code, found = verified(cli, file)
+    assert code == 0 and set(found) == {("warning", p) for p in ("route53", "azure", "clouddns")}, found
+    assert "names no server of azure, clouddns" in found["warning", "route53"][0]
+    assert "warning: route53" in cli.ok("dns", "verify", "-f", file).out
+
+    # What others made at other names: warnings. Also by way of another name of the zone.
+    create(clouds.boto, clouds.zone_id, rr("blog.example.com.", "CNAME", "b.trafficmanager.net"))
+    create(clouds.boto, clouds.zone_id, rr("x.example.com.", "CNAME", "blog.example.com"))
+    create(clouds.boto, clouds.zone_id, rr("away.example.com.", "NS", "ns1-03.azure-dns.com."))
+    clouds.clouddns.by_hand(record("blog.example.com", "b.trafficmanager.net.", kind="CNAME"))
+    place = [clouds.azure.group, "example.com"]
+    cname = {"ttl": 60, "cname_record": {"cname": "b.trafficmanager.net"}}
+    clouds.azure.sets.create_or_update(*place, "blog", "CNAME", cname)
+    code, found = verified(cli, file)
+    at_aws = "\n".join(found["warning", "route53"])
+    assert code == 0
+    assert "blog.example.com. leads to b.trafficmanager.net., which only Azure answers" in at_aws
+    assert "x.example.com. leads to b.trafficmanager.net., which only Azure answers" in at_aws
+    assert "away.example.com. is delegated to servers of Azure alone" in at_aws
+    assert "x.example.com. CNAME is missing at azure" in at_aws
+    assert "blog.example.com. leads to" in "\n".join(found["warning", "clouddns"])
+    assert len(found["warning", "azure"]) == 1, "who has Azure's servers may lead to Azure's names"
+
+    # All name servers at Route 53 are Azure's: the copy is there, and nobody asks it.
+    was = clouds.route53.rrsets("example.com")[0]
+    theirs = rr("example.com.", "NS", "ns1-01.azure-dns.com.", "ns2-01.azure-dns.net.")
+    change(clouds.boto, clouds.zone_id, ("DELETE", was), ("CREATE", theirs))
+    r = cli.run("dns", "verify", "-f", file)
+    assert_refused(r, "route53: zone example.com: all name servers at its apex are Azure's", "dns ns --yes")
+    assert verified(cli, file)[0] == 1
+
+
+def test_a_server_with_a_name_in_the_zone(clouds, knot, cli, write):
+    """Every copy has to say where it is."""
+    file = write(policy(copy_of(knot), clouds.clouddns.entry(), name="glue.example.com"))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    assert verified(cli, file)[0] == 0
+    was = clouds.clouddns.rrsets("example-com")["example.com.", "NS"]
+    now = {**was, "rrdatas": [*was["rrdatas"], "ns.example.com."]}
+    path = "/dns/v1/projects/p/managedZones/example-com/changes"
+    clouds.clouddns.manual("POST", path, {"deletions": [was], "additions": [now]})
+    assert_refused(cli.run("dns", "verify", "-f", file), "NS ns.example.com. at its apex", "add its A or AAAA")
+    clouds.clouddns.by_hand(record("ns.example.com", "127.0.0.1"))
+    assert verified(cli, file)[0] == 0
+
+
+def test_below_a_delegation(clouds, cli, write):
+    """The policy's own name is where this copy answers nothing."""
+    name = "www.sub.example.com"
+    file = write(policy(clouds.route53.entry(), name=name))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    create(clouds.boto, clouds.zone_id, rr("sub.example.com.", "NS", "ns.example.net."))
+    code, found = verified(cli, file)
+    assert code == 1 and "is in sub.example.com., which is delegated to" in found["error", "route53"][0]
+    assert NAME not in str(found)
