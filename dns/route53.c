@@ -403,6 +403,19 @@ static int make_changes(struct conn *c, const json_t *before, const json_t *afte
 	return r;
 }
 
+/* Is there a health check in it, whose ever it is? */
+static bool has_check(const json_t *rrsets)
+{
+	const json_t *rrset, *item;
+	size_t i, k;
+
+	json_array_foreach((json_t *)rrsets, i, rrset)
+		json_array_foreach(json_object_get(rrset, "items"), k, item)
+			if (json_object_get(item, "health"))
+				return true;
+	return false;
+}
+
 static int r53_change(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err)
 {
@@ -418,8 +431,10 @@ static int r53_change(void *conn, const json_t *which, const json_t *before, con
 		return r;
 	free(c->change);
 	c->change = id;
-	/* What is left over costs a little; the next change sees to it. */
-	r53_checks_sweep(&c->checks, after, json_array_size(after) == 0, &ignored);
+	/* A change of other records tells nothing of which checks are in use. What is left over
+	 * costs a little; the next change sees to it. */
+	if (has_check(before) || has_check(after))
+		r53_checks_sweep(&c->checks, after, json_array_size(after) == 0, &ignored);
 	return 0;
 }
 

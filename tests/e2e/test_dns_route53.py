@@ -1,6 +1,7 @@
 """The route53 back end at the simulated Route 53: what is sent, what clients get, what others made, and what
 becomes of it when calls fail, get lost or are refused."""
 
+import math
 import os
 import threading
 import time
@@ -247,6 +248,28 @@ def test_regions_at_the_same_time(zone, cli, write, keys, route):
             top = [r for r in listed["ResourceRecordSets"] if r["Name"] == f"{NAME}." and "Region" in r]
             assert {r["Region"] for r in top} == {"eu-central-1", "us-east-2", "ap-northeast-1"}
     assert plan_of(cli, file) == {}
+
+
+def test_checks_stay_when_other_names_change(zone, cli, write):
+    """A change of plain hosts, also one that is taken back, tells nothing of which checks are in use."""
+
+    def file(address):
+        listed = [{"name": "plain.example.com", "addresses": [address]}] if address else []
+        return write(world(zone, route="latency", health=HEALTH, hosts=listed, verify={"within": "1s"}))
+
+    def unused():
+        return [k for k, tags in zone.tags.items() if "kubecdn.io/unused-since" in tags]
+
+    cli.ok("dns", "apply", "-f", file(None), "--yes")
+    checks = set(zone.health_checks)
+    assert len(checks) == len(WORLD) and not unused()
+    zone.pending = math.inf
+    assert "taken back" in cli.run("dns", "apply", "-f", file("192.0.2.77"), "--yes").err
+    zone.pending = 0
+    zone.settle()
+    assert set(zone.health_checks) == checks and not unused()
+    cli.ok("dns", "apply", "-f", file("192.0.2.78"), "--yes")
+    assert set(zone.health_checks) == checks and not unused()
 
 
 @pytest.mark.parametrize("how", ["lose", "drop", "html"])
