@@ -75,11 +75,7 @@ int publish_settle(struct copy *c, int64_t deadline, struct kc_err *err)
 	}
 }
 
-/*
- * All that is wanted, from every server; what is to be gone a wildcard may still answer.
- * KC_ECONFLICT: somebody wrote something else after us.
- */
-static int look(struct kc_publish *p, struct copy *c, struct kc_err *err)
+int publish_look(struct kc_publish *p, struct copy *c, struct kc_err *err)
 {
 	int64_t deadline = kc_now_ms() + p->within_ms;
 	json_auto_t *servers = NULL;
@@ -108,11 +104,11 @@ static int apply_copy(struct kc_publish *p, struct copy *c, struct kc_err *err)
 	int r;
 
 	if (publish_same(c->before, c->wanted))
-		return look(p, c, err);
+		return publish_look(p, c, err);
 	r = move(c, c->before, c->wanted, err);
 	if (r < 0)
 		return r;
-	r = look(p, c, err);
+	r = publish_look(p, c, err);
 	if (r == 0 || r == KC_ECONFLICT)
 		return r;
 	if (move(c, c->wanted, c->before, &undone) == 0)
@@ -188,67 +184,4 @@ int kc_publish_apply(struct kc_publish *p, const atomic_bool *cancel, struct kc_
 		return kc_fail(err, KC_EFAIL, "%zu of %zu copies of the zone were not changed",
 			       failed, p->n);
 	return hosts ? kc_fail(err, KC_EFAIL, "%zu hosts were not changed", hosts) : 0;
-}
-
-/* An error is why a copy is not as it has to be, if there is no other reason. */
-static void take_errors(struct kc_publish *p)
-{
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach(p->findings, i, one)
-		for (size_t k = 0; k < p->n; k++) {
-			struct copy *c = &p->copies[k];
-
-			if (!c->why.code && streq(kc_json_get_str(one, "level", ""), "error") &&
-			    streq(kc_json_get_str(one, "provider", ""), c->backend->name) &&
-			    streq(kc_json_get_str(one, "where", ""), c->backend->where(c->conn)))
-				kc_fail(&c->why, KC_EFAIL, "%s: %s", c->backend->where(c->conn),
-					kc_json_get_str(one, "text", ""));
-		}
-}
-
-const json_t *kc_publish_findings(const struct kc_publish *p)
-{
-	return p->findings;
-}
-
-static int verify_copy(struct kc_publish *p, struct copy *c, struct kc_err *err)
-{
-	int r;
-
-	if (!publish_same(c->before, c->wanted))
-		return kc_fail(err, KC_EFAIL,
-			       "%s does not hold what the policy says; `kubecdn dns plan` shows "
-			       "it",
-			       c->backend->where(c->conn));
-	r = look(p, c, err);
-	if (r == 0 && c->hosts)
-		r = hosts_verify(c->hosts, c, err);
-	return r;
-}
-
-int kc_publish_verify(struct kc_publish *p, struct kc_err *err)
-{
-	size_t failed = 0, hosts = 0;
-
-	p->within_ms = 0;
-	for (size_t i = 0; i < p->n; i++) {
-		struct copy *c = &p->copies[i];
-		struct kc_err why;
-
-		if (!c->why.code && verify_copy(p, c, &why) < 0)
-			c->why = why;
-	}
-	json_decref(p->findings);
-	p->findings = kc_publish_lint(p, true);
-	take_errors(p);
-	for (size_t i = 0; i < p->n; i++) {
-		failed += p->copies[i].why.code != 0;
-		hosts += hosts_count_refused(p->copies[i].hosts);
-	}
-	if (failed)
-		return kc_fail(err, KC_EFAIL, "%zu of %zu copies are not as the policy says",
-			       failed, p->n);
-	return hosts ? kc_fail(err, KC_EFAIL, "%zu hosts are not as the policy says", hosts) : 0;
 }

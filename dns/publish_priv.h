@@ -55,6 +55,11 @@ json_t *publish_gone(struct kc_publish *p, const json_t *before, json_t *notes);
 void publish_check_safety(struct kc_publish *p);
 /* Who answers for a copy: its servers in the policy, or the provider's. */
 int publish_servers(struct copy *c, json_t **ret, struct kc_err *err);
+/*
+ * All that is wanted, from every server; what is to be gone a wildcard may still answer.
+ * KC_ECONFLICT: somebody wrote something else after us.
+ */
+int publish_look(struct kc_publish *p, struct copy *c, struct kc_err *err);
 /* 0 once the provider says that the last change has reached its servers, if it ever says so. */
 int publish_settle(struct copy *c, int64_t deadline, struct kc_err *err);
 /* "example.com."; owned. */

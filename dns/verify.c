@@ -52,6 +52,28 @@ static bool is_among(const json_t *served, const json_t *allowed)
 	return kc_json_get_int(served, "ttl", 0) <= kc_json_get_int(allowed, "ttl", 0);
 }
 
+int verify_ask(const struct kc_dns_server *server, const char *where,
+	       const struct kc_dns_question *q, json_t **ret, struct kc_err *err)
+{
+	json_auto_t *reply = NULL;
+	const char *rcode;
+	int r = kc_dns_ask(server, q, &reply, err);
+
+	if (r < 0)
+		return r;
+	rcode = kc_json_get_str(reply, "rcode", "");
+	if (!streq(rcode, "NOERROR") && !streq(rcode, "NXDOMAIN"))
+		return kc_fail(err, KC_EAGAIN, "%s: %s %s: %s; does this server have the zone?",
+			       where, q->name, q->type, rcode);
+	if (!kc_json_get_bool(reply, "aa", false))
+		return kc_fail(err, KC_EAGAIN,
+			       "%s: not an authoritative answer for %s; does this server have the "
+			       "zone?",
+			       where, q->name);
+	*ret = TAKE(reply);
+	return 0;
+}
+
 static int ask(const struct looking *l, const json_t *rrset, const char *subnet, bool tcp,
 	       json_t **ret, struct kc_err *err)
 {
@@ -60,22 +82,12 @@ static int ask(const struct looking *l, const json_t *rrset, const char *subnet,
 				     .subnet = subnet,
 				     .tcp = tcp };
 	json_auto_t *reply = NULL;
-	const char *rcode;
-	int r = kc_dns_ask(&l->server, &q, &reply, err);
+	int r = verify_ask(&l->server, l->where, &q, &reply, err);
 
-	if (r < 0)
-		return r;
-	rcode = kc_json_get_str(reply, "rcode", "");
-	if (!streq(rcode, "NOERROR") && !streq(rcode, "NXDOMAIN"))
-		return kc_fail(err, KC_EAGAIN, "%s: %s %s: %s; does this server have the zone?",
-			       l->where, q.name, q.type, rcode);
-	if (!kc_json_get_bool(reply, "aa", false))
-		return kc_fail(err, KC_EAGAIN,
-			       "%s: not an authoritative answer for %s; does this server have the "
-			       "zone?",
-			       l->where, q.name);
-	*ret = json_incref(kc_dns_rrset_find(json_object_get(reply, "answer"), q.name, q.type));
-	return 0;
+	if (r == 0)
+		*ret = json_incref(
+			kc_dns_rrset_find(json_object_get(reply, "answer"), q.name, q.type));
+	return r;
 }
 
 static int look_once(const struct looking *l, const json_t *rrset, bool chosen, const char *subnet,

@@ -26,4 +26,17 @@ int kc_dns_servers_visit(const json_t *servers, kc_dns_visit *each, void *cookie
 int kc_dns_look(const json_t *servers, const json_t *wanted, const json_t *allowed,
 		const json_t *subnets, struct kc_err *err);
 
+/*
+ * Does every server have the zone (absolute): its SOA, and the same with NXDOMAIN for a name that
+ * is not there? ret_negative: seconds that resolvers keep such an answer for (RFC 2308: the lesser
+ * of the SOA's TTL and its last field), the greatest of all servers. Where a wildcard answers for
+ * every name, only the SOA is looked at.
+ */
+int kc_dns_look_zone(const json_t *servers, const char *zone, int64_t *ret_negative,
+		     struct kc_err *err);
+
+/* An authoritative reply, NOERROR or NXDOMAIN; KC_EAGAIN: it is none, says where. */
+int verify_ask(const struct kc_dns_server *server, const char *where,
+	       const struct kc_dns_question *q, json_t **ret, struct kc_err *err);
+
 #endif

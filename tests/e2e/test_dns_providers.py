@@ -8,7 +8,9 @@ from lab.clouddns import record
 from lab.dns import NAME, copy_of, policy
 from lab.route53 import KEYS
 from lab.route53 import Zone as Route53
+from lab.nameservers import KEY, Knot
 from sim.boto import change, client, create, rr
+from sim.names import Names
 
 
 class Clouds:
@@ -113,3 +115,62 @@ def test_below_a_delegation(clouds, cli, write):
     code, found = verified(cli, file)
     assert code == 1 and "is in sub.example.com., which is delegated to" in found["error", "route53"][0]
     assert NAME not in str(found)
+
+
+# --- the zone itself at every server
+
+
+def soa(server, ttl, minimum):
+    """At Knot, by hand."""
+    update = f"server 127.0.0.1 {server.port}\nzone example.com\nkey hmac-sha256:{KEY} {server.secret}\n"
+    update += f"add example.com. {ttl} SOA ns.example.com. h.example.com. 9 60 60 3600 {minimum}\nsend\n"
+    server.run("usr/bin/knsupdate", server.put("update", update))
+
+
+def test_every_server_has_the_zone(server, cli, write):
+    """Real ones: an SOA, and NXDOMAIN with it, by UDP and TCP."""
+    file = write(policy(copy_of(server), name="zone.example.com"))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    assert verified(cli, file) == (0, {})
+
+
+def test_names_that_are_not_there(clouds, tmp_path, cli, write):
+    """How long that is kept is said where it is long; a wildcard at the apex leaves nobody to ask for."""
+    health = {"protocol": "https", "path": "/healthz"}
+    spec = {"endpoints": {"e": ["192.0.2.1"]}, "health": health, "failover": {"within": "2m"}}
+    file = write(policy(clouds.route53.entry(), **spec))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    code, found = verified(cli, file)
+    (text,) = found["warning", "route53"]
+    assert code == 0 and "keep for 900 s" in text and "longer than failover.within, 2m" in text
+    with Knot(tmp_path / "own", "* A 192.0.2.99") as own:
+        file = write(policy(copy_of(own), name="neg.example.com"))
+        cli.ok("dns", "apply", "-f", file, "--yes")
+        assert verified(cli, file) == (0, {})
+        soa(own, 86400, 1800)
+        ((_, (text,)),) = verified(cli, file)[1].items()
+        assert "keep for 1800 s" in text and "900 s or less" in text
+
+
+BROKEN = {
+    "no SOA": (lambda kind, found: kind == "SOA", ("NOERROR", [], []), "answers SOA example.com. by UDP"),
+    "nothing beside": (lambda kind, found: found[0] == "NXDOMAIN", ("NXDOMAIN", [], []), "without the SOA"),
+    "a lie": (lambda kind, found: found[0] == "NXDOMAIN", ("NOERROR", [], []), "instead of NXDOMAIN"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_server_that_is_none(clouds, cli, write, how):
+    """A second server that answers for the policy's names, and for the zone not as one has to."""
+    when, instead, says = BROKEN[how]
+
+    def answer(name, kind, at):
+        found = clouds.clouddns.names.answer(name, kind, at)
+        # The wildcard is asked for to be sure, and that there is none is no lie.
+        return instead if when(kind, found) and not name.startswith("*") else found
+
+    with Names(answer) as second:
+        servers = [{"address": "127.0.0.1", "port": n.port} for n in (clouds.clouddns.names, second)]
+        file = write(policy(clouds.clouddns.entry(servers=servers)))
+        cli.ok("dns", "apply", "-f", file, "--yes")
+        assert_refused(cli.run("dns", "verify", "-f", file), f"port {second.port}", says)
