@@ -61,6 +61,7 @@ static const struct kc_opt shift_opts[] = {
 };
 
 static const struct kc_opt *const plan_lists[] = { file_opts, plan_opts, kc_cli_output, NULL };
+static const struct kc_opt *const ns_lists[] = { file_opts, apply_opts, kc_cli_output, NULL };
 static const struct kc_opt *const verify_lists[] = { file_opts, kc_cli_output, NULL };
 static const struct kc_opt *const apply_lists[] = { file_opts, apply_opts,    shift_opts,
 						    plan_opts, kc_cli_output, NULL };
@@ -211,22 +212,27 @@ static void print_preview(const struct run *v, bool act)
 }
 
 /* A line a copy, or one of many hosts, that was not changed. Owned. */
-static char *refused_lines(const json_t *refused)
+char *kc_cli_dns_refused(const json_t *refused)
 {
 	struct kc_buf lines = { 0 };
 	const json_t *c;
 	size_t i;
 
-	json_array_foreach((json_t *)refused, i, c)
-		kc_buf_printf(&lines, "%s%s: %s", i ? "\n" : "",
-			      kc_json_get_str(c, "provider", "?"), kc_json_get_str(c, "why", "?"));
+	json_array_foreach((json_t *)refused, i, c) {
+		const char *why = kc_json_get_str(c, "why", "?");
+		_cleanup_free_ char *who = xasprintf("%s: ", kc_json_get_str(c, "provider", "?"));
+
+		/* What a provider's API said begins with its name. */
+		kc_buf_printf(&lines, "%s%s%s", i ? "\n" : "", kc_startswith(why, who) ? "" : who,
+			      why);
+	}
 	return kc_buf_steal(&lines);
 }
 
 static int add_refused(const struct run *v, int r, struct kc_err *err)
 {
 	json_auto_t *refused = kc_publish_refused(v->publish);
-	_cleanup_free_ char *lines = refused_lines(refused);
+	_cleanup_free_ char *lines = kc_cli_dns_refused(refused);
 
 	if (!json_array_size(refused))
 		return r;
@@ -271,7 +277,7 @@ static int end(const struct run *v, int r, struct kc_err *err)
 	if (r == KC_ECANCELED || r == KC_ECONFLICT)
 		return r;
 	if (json_array_size(refused) && count_copies(refused) < copies) {
-		lines = refused_lines(refused);
+		lines = kc_cli_dns_refused(refused);
 		fprintf(stderr, "kubecdn: %s\n", lines);
 		return KC_EXIT_SOME;
 	}
@@ -485,14 +491,18 @@ const struct kc_verb kc_cli_dns[] = {
 	  .opts = export_lists,
 	  .run = kc_cli_dns_export },
 	{ .path = "dns ns",
-	  .summary = "Which name servers a zone with several copies is to be delegated to",
+	  .summary = "Which name servers a zone with several copies is to have (a preview without "
+		     "--yes)",
 	  .description =
 		  "Reads what every provider offers and has, and chooses: all that one insists "
 		  "on,\n"
-		  "no more than each takes, of every copy at least one. Nothing is changed. Exit\n"
-		  "code 2: the apex of a copy differs.",
-	  .examples = "kubecdn dns ns -f www.yaml",
-	  .opts = verify_lists,
+		  "no more than each takes, of every copy at least one. Exit code 2: the apex of\n"
+		  "a copy differs. With --yes it is written there, if it still is as it was\n"
+		  "shown, and taken back if it is not served; exit code 3: at some copies only.\n"
+		  "The parent of the zone is not changed.",
+	  .examples = "kubecdn dns ns -f www.yaml\n"
+		      "kubecdn dns ns -f www.yaml --yes",
+	  .opts = ns_lists,
 	  .run = kc_cli_dns_ns },
 	{ .path = "dns adopt",
 	  .summary = "Take over records that were made by hand (a preview without --yes)",

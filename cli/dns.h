@@ -21,6 +21,8 @@ int kc_cli_dns_status(const struct kc_args *args, struct kc_err *err);
  */
 void kc_cli_dns_page(const json_t *report, const char *failed, struct kc_buf *out);
 
+/* A line for each of kc_publish_refused(). Owned. */
+char *kc_cli_dns_refused(const json_t *refused);
 /* Findings (dns/lint.h), "warning: ...", a line each; errors: those too. */
 void kc_cli_dns_findings(const json_t *findings, bool errors);
 

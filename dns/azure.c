@@ -435,6 +435,25 @@ static int az_read(void *conn, const json_t *which, json_t **ret_rrsets, struct 
 	return r;
 }
 
+/* By the etag that it has while it still is as before. */
+static int az_set_ns(void *conn, const json_t *before, const json_t *after, struct kc_err *err)
+{
+	struct az_conn *c = conn;
+	json_auto_t *raw = NULL, *done = NULL, *found = json_array(),
+		    *body = kc_pack("{s:o}", "properties", az_properties(c, after));
+	int r = kc_azure_rrset_get(c->azure, &c->at, c->zone, "NS", "@", &raw, err);
+
+	if (r == 0)
+		r = plain_of(kc_json_get_str(before, "name", ""), kind_of("NS"),
+			     json_object_get(raw, "properties"), found, err);
+	if (r < 0)
+		return r;
+	if (!json_equal(json_array_get(found, 0), before))
+		return kc_fail(err, KC_ECONFLICT, "the NS records were changed meanwhile");
+	return kc_azure_rrset_put(c->azure, &c->at, c->zone, "NS", "@",
+				  kc_json_get_str(raw, "etag", ""), body, &done, err);
+}
+
 /* A record set of a listing, if it leads elsewhere. */
 static int add_link(const struct az_conn *c, const json_t *raw, json_t *out, struct kc_err *err)
 {
@@ -494,4 +513,5 @@ const struct kc_dns_backend kc_dns_azure = {
 	.read = az_read,
 	.links = az_links,
 	.change = az_change,
+	.set_ns = az_set_ns,
 };

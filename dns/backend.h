@@ -89,6 +89,9 @@ struct kc_dns_backend {
 	 */
 	int (*change)(void *conn, const json_t *which, const json_t *before, const json_t *after,
 		      struct kc_err *err);
+	/* The NS records at the apex (rrsets as read() gives them) become as in after, if they
+	 * still are as in before. As change(). */
+	int (*set_ns)(void *conn, const json_t *before, const json_t *after, struct kc_err *err);
 	/* Does the provider say that the last change has reached its servers? KC_EAGAIN: not yet.
 	 * NULL: it never says. */
 	int (*settled)(void *conn, struct kc_err *err);

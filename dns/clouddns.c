@@ -514,6 +514,13 @@ static json_t *used_checks(const struct conn *c)
 	return out;
 }
 
+static int cdns_set_ns(void *conn, const json_t *before, const json_t *after, struct kc_err *err)
+{
+	json_auto_t *from = kc_pack("[O]", before), *to = kc_pack("[O]", after);
+
+	return cdns_change(conn, NULL, from, to, err);
+}
+
 static int cdns_settled(void *conn, struct kc_err *err)
 {
 	struct conn *c = conn;
@@ -560,5 +567,6 @@ const struct kc_dns_backend kc_dns_clouddns = {
 	.links = cdns_links,
 	.batch = BATCH,
 	.change = cdns_change,
+	.set_ns = cdns_set_ns,
 	.settled = cdns_settled,
 };

@@ -59,8 +59,7 @@ struct lint {
 
 /* --- names */
 
-/* Absolute and in lower case, as providers do not always show them. Owned. */
-static char *normal(const char *name)
+char *kc_lint_name(const char *name)
 {
 	char *out = xasprintf("%s%s", name, kc_endswith(name, ".") ? "" : ".");
 
@@ -91,12 +90,24 @@ static bool offers(const json_t *copy, const char *name)
 	size_t i;
 
 	json_array_foreach(json_object_get(copy, "offered"), i, one) {
-		_cleanup_free_ char *other = normal(json_string_value(one));
+		_cleanup_free_ char *other = kc_lint_name(json_string_value(one));
 
 		if (streq(other, name))
 			return true;
 	}
 	return false;
+}
+
+const char *kc_lint_cloud(const char *name)
+{
+	_cleanup_free_ char *whole = kc_lint_name(name);
+
+	if (strstr(whole, ".awsdns-"))
+		return "aws";
+	for (size_t i = 0; i < ARRAY_SIZE(domains); i++)
+		if (kc_endswith(whole, domains[i].suffix))
+			return domains[i].cloud;
+	return NULL;
 }
 
 /* Whose servers answer for it: "aws"; NULL: nobody's that is known. */
@@ -108,12 +119,7 @@ static const char *cloud_of(const struct lint *l, const char *name)
 	json_array_foreach((json_t *)l->copies, i, copy)
 		if (json_object_get(copy, "cloud") && offers(copy, name))
 			return kc_json_get_str(copy, "cloud", NULL);
-	if (strstr(name, ".awsdns-"))
-		return "aws";
-	for (i = 0; i < ARRAY_SIZE(domains); i++)
-		if (kc_endswith(name, domains[i].suffix))
-			return domains[i].cloud;
-	return NULL;
+	return kc_lint_cloud(name);
 }
 
 /* --- findings */
@@ -156,7 +162,7 @@ static const char *only_cloud(const struct lint *l, const json_t *data)
 	size_t i;
 
 	json_array_foreach((json_t *)data, i, one) {
-		_cleanup_free_ char *name = normal(json_string_value(one));
+		_cleanup_free_ char *name = kc_lint_name(json_string_value(one));
 		const char *cloud = cloud_of(l, name);
 
 		if (!cloud || (only && !streq(only, cloud)))
@@ -176,7 +182,7 @@ static bool names_any(const struct lint *l, const json_t *copy, const json_t *ot
 	size_t i;
 
 	json_array_foreach(json_object_get(copy, "apex"), i, one) {
-		_cleanup_free_ char *name = normal(json_string_value(one));
+		_cleanup_free_ char *name = kc_lint_name(json_string_value(one));
 
 		if (offers(other, name) || (cloud && strsame(cloud_of(l, name), cloud)))
 			return true;
@@ -220,7 +226,7 @@ static void lint_glue(struct lint *l, const json_t *copy)
 	size_t i;
 
 	json_array_foreach(json_object_get(copy, "apex"), i, one) {
-		_cleanup_free_ char *name = normal(json_string_value(one));
+		_cleanup_free_ char *name = kc_lint_name(json_string_value(one));
 		const json_t *has = json_object_get(json_object_get(copy, "has"), name);
 
 		if (json_is_false(has))
@@ -242,7 +248,7 @@ static const json_t *link_at(const json_t *copy, const char *name, const char *t
 /* Where a name leads in the end, as far as this copy tells. Owned. */
 static char *end_of(const json_t *copy, const char *target)
 {
-	char *at = normal(target);
+	char *at = kc_lint_name(target);
 
 	for (int i = 0; i < HOPS; i++) {
 		const json_t *next = json_object_get(link_at(copy, at, "CNAME"), "data");
@@ -250,7 +256,7 @@ static char *end_of(const json_t *copy, const char *target)
 		if (!json_array_size(next))
 			break;
 		free(at);
-		at = normal(json_string_value(json_array_get(next, 0)));
+		at = kc_lint_name(json_string_value(json_array_get(next, 0)));
 	}
 	return at;
 }
@@ -335,12 +341,12 @@ static bool same_data(const json_t *a, const json_t *b)
 	size_t i;
 
 	json_array_foreach(json_object_get(a, "data"), i, one) {
-		_cleanup_free_ char *name = normal(json_string_value(one));
+		_cleanup_free_ char *name = kc_lint_name(json_string_value(one));
 
 		json_array_append_new(left, json_string(name));
 	}
 	json_array_foreach(json_object_get(b, "data"), i, one) {
-		_cleanup_free_ char *name = normal(json_string_value(one));
+		_cleanup_free_ char *name = kc_lint_name(json_string_value(one));
 
 		json_array_append_new(right, json_string(name));
 	}
@@ -430,7 +436,7 @@ json_t *kc_lint_needs(const char *zone, const json_t *copies)
 
 	json_array_foreach((json_t *)copies, i, copy) {
 		json_array_foreach(json_object_get(copy, "apex"), k, one) {
-			_cleanup_free_ char *name = normal(json_string_value(one));
+			_cleanup_free_ char *name = kc_lint_name(json_string_value(one));
 
 			if (within(name, zone))
 				json_object_set_new(set, name, json_true());

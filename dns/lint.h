@@ -26,5 +26,9 @@ json_t *kc_lint(const char *zone, const json_t *names, const json_t *copies);
 
 /* Names in the zone whose addresses every copy needs: what "has" has to tell of. [name]. */
 json_t *kc_lint_needs(const char *zone, const json_t *copies);
+/* A name absolute and in lower case, as providers do not always show them. Owned. */
+char *kc_lint_name(const char *name);
+/* Whose DNS alone answers for a name, by its domain: "aws", "azure", "gcp"; NULL: not known. */
+const char *kc_lint_cloud(const char *name);
 
 #endif

@@ -67,7 +67,7 @@ static int take_least(const json_t *copies, struct share *shares, size_t *ret_su
 
 		shares[i] = (struct share){ .offered = size_of(c),
 					    .fixed = kc_json_get_bool(c, "fixed", false) };
-		if (!shares[i].offered)
+		if (!shares[i].offered && !kc_json_get_bool(c, "shared", false))
 			return kc_fail(err, KC_EINVAL,
 				       "%s (spec.publish[%zu]) names no server for the zone; is it "
 				       "there?",

@@ -19,7 +19,8 @@
 /*
  * copies: [{"provider", "offered": ["ns1.example.net.", …], "fixed": true, "most": 8, "want": 2}]:
  * fixed: all of them stay; most: names that this provider takes in one NS rrset, 0 for any number;
- * want: from this copy, 0 for whatever is best. ret: [names], sorted. KC_EINVAL says what is too
+ * want: from this copy, 0 for whatever is best; shared: its servers are another copy's, too, and
+ * there may be none beside those. ret: [names], sorted. KC_EINVAL says what is too
  * much or missing, and what to do.
  */
 int kc_nsset_solve(const json_t *copies, json_t **ret, struct kc_err *err);

@@ -313,6 +313,11 @@ static int pdns_change(void *conn, const json_t *which, const json_t *before, co
 	return primary_change(&((struct conn *)conn)->primary, which, before, after, err);
 }
 
+static int pdns_set_ns(void *conn, const json_t *before, const json_t *after, struct kc_err *err)
+{
+	return primary_set_ns(&((struct conn *)conn)->primary, before, after, err);
+}
+
 static const struct kc_dns_traits traits = {
 	.ranks = true,
 	.fences = true,
@@ -415,4 +420,5 @@ const struct kc_dns_backend kc_dns_powerdns = {
 	.scans_all = true,
 	.batch = BATCH,
 	.change = pdns_change,
+	.set_ns = pdns_set_ns,
 };

@@ -94,6 +94,14 @@ json_t *kc_publish_status(struct kc_publish *p);
  */
 int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err);
 /*
+ * Make that so at the apex of every copy, each by compare-and-swap; see that its servers answer so,
+ * and put back what was before if they do not in time. Nothing is changed if a server has no such
+ * zone, or would not be found (KC_EINVAL, KC_EAGAIN). KC_EFAIL: of some copies
+ * kc_publish_refused() says why not.
+ */
+int kc_publish_delegate(struct kc_publish *p, const json_t *delegation, const atomic_bool *cancel,
+			struct kc_err *err);
+/*
  * What at some copy leads to another provider (lint.h). whole: of all names in the zone, where the
  * provider lists them; otherwise of its name servers. New reference.
  */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/lint.h"
 #include "dns/nsset.h"
 #include "dns/publish_priv.h"
 #include "lib/base/str.h"
@@ -33,35 +34,79 @@ static int offered_by(struct copy *c, const json_t *apex, json_t **ret, struct k
 	if (r < 0)
 		return r;
 	json_array_foreach(servers, i, s)
-		if (json_object_get(s, "name"))
-			json_array_append(names, json_object_get(s, "name"));
+		if (json_object_get(s, "name")) {
+			_cleanup_free_ char *name = kc_lint_name(kc_json_get_str(s, "name", ""));
+
+			json_array_append_new(names, json_string(name));
+		}
 	*ret = json_array_size(names) ? TAKE(names) : json_incref((json_t *)apex);
 	return 0;
 }
 
-/* Names that another copy's provider offers are that one's, whatever apex they stand at. */
-static void drop_shared(json_t *copies)
+/* Servers of one's own, whose names only the apex tells? */
+static bool is_own(const json_t *copy)
 {
-	json_t *a, *b, *name;
-	size_t i, k, n;
+	return json_is_true(json_object_get(copy, "own"));
+}
 
-	json_array_foreach(copies, i, a) {
+/* At the apex of one's own server all names may stand by now: those of clouds, and those of other
+ * copies' providers, are not its own. */
+static bool is_others(const json_t *copies, const json_t *copy, const char *name)
+{
+	const json_t *other;
+	size_t i;
+
+	json_array_foreach((json_t *)copies, i, other)
+		if (other != copy && !is_own(other) &&
+		    kc_json_has_str(json_object_get(other, "offered"), name))
+			return true;
+	return is_own(copy) && kc_lint_cloud(name);
+}
+
+static void drop_others(json_t *copies)
+{
+	json_t *copy, *name;
+	size_t i, n;
+
+	json_array_foreach(copies, i, copy) {
 		json_t *own = json_array();
 
-		json_array_foreach(json_object_get(a, "offered"), n, name) {
-			bool other = false;
-
-			json_array_foreach(copies, k, b)
-				other = other || (k != i &&
-						  !json_equal(json_object_get(b, "offered"),
-							      json_object_get(b, "apex")) &&
-						  kc_json_has_str(json_object_get(b, "offered"),
-								  json_string_value(name)));
-			if (!other)
+		json_array_foreach(json_object_get(copy, "offered"), n, name)
+			if (!is_others(copies, copy, json_string_value(name)))
 				json_array_append(own, name);
-		}
-		json_object_set_new(a, "offered", own);
+		json_object_set_new(copy, "offered", own);
 	}
+}
+
+/* Of two servers of one's own that have the same names at their apex nobody knows which is whose:
+ * all of them stay, and are counted once. */
+static void merge_own(json_t *a, json_t *b)
+{
+	json_t *left = json_array(), *names = json_object_get(a, "offered"), *name;
+	size_t i;
+
+	json_array_foreach(json_object_get(b, "offered"), i, name)
+		if (!kc_json_has_str(names, json_string_value(name)))
+			json_array_append(left, name);
+	if (json_array_size(left) < json_array_size(json_object_get(b, "offered")))
+		for (int k = 0; k < 2; k++) {
+			json_object_set_new(k ? b : a, "shared", json_true());
+			json_object_set_new(k ? b : a, "fixed", json_true());
+			json_object_set_new(k ? b : a, "want", json_integer(0));
+		}
+	json_object_set_new(b, "offered", left);
+}
+
+static void tell_apart(json_t *copies)
+{
+	json_t *a, *b;
+	size_t i, k;
+
+	drop_others(copies);
+	json_array_foreach(copies, i, a)
+		json_array_foreach(copies, k, b)
+			if (k > i && is_own(a) && is_own(b))
+				merge_own(a, b);
 }
 
 char *publish_zone(const struct kc_publish *p)
@@ -94,16 +139,18 @@ int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err
 
 		r = publish_apex(c, zone, &apex, &offered, err);
 		if (r < 0)
-			return kc_wrap(err, "%s", c->backend->name);
+			return kc_wrap(err, "%s", c->backend->where(c->conn));
 		json_array_append_new(copies,
-				      kc_pack("{s:s, s:s, s:O, s:O, s:b, s:i, s:I}", "provider",
-					      c->backend->name, "where", c->backend->where(c->conn),
-					      "offered", offered, "apex", apex, "fixed",
-					      (int)c->backend->ns_fixed, "most",
+				      kc_pack("{s:s, s:s, s:O, s:O, s:b, s:b, s:i, s:I}",
+					      "provider", c->backend->name, "where",
+					      c->backend->where(c->conn), "offered", offered,
+					      "apex", apex, "own",
+					      (int)json_equal(offered, apex) && !c->backend->cloud,
+					      "fixed", (int)c->backend->ns_fixed, "most",
 					      c->backend->ns_most, "want",
 					      (json_int_t)kc_json_get_int(c->publish, "ns", 0)));
 	}
-	drop_shared(copies);
+	tell_apart(copies);
 	r = kc_nsset_solve(copies, &wanted, err);
 	if (r < 0)
 		return r;

@@ -68,13 +68,19 @@ static json_t *names_of(const struct kc_publish *p)
 	return out;
 }
 
-json_t *kc_publish_lint(struct kc_publish *p, bool whole)
+/* apex: as if every copy had these servers; NULL: as it is. */
+static json_t *lint(struct kc_publish *p, bool whole, const json_t *apex)
 {
 	_cleanup_free_ char *zone = publish_zone(p);
 	json_auto_t *copies = json_array(), *needs = NULL, *names = names_of(p);
 
-	for (size_t i = 0; i < p->n; i++)
-		json_array_append_new(copies, read_copy(&p->copies[i], zone, whole));
+	for (size_t i = 0; i < p->n; i++) {
+		json_t *one = read_copy(&p->copies[i], zone, whole);
+
+		if (apex)
+			json_object_set(one, "apex", (json_t *)apex);
+		json_array_append_new(copies, one);
+	}
 	needs = kc_lint_needs(zone, copies);
 	for (size_t i = 0; i < p->n; i++) {
 		json_t *one = json_array_get(copies, i), *has = json_object();
@@ -86,4 +92,14 @@ json_t *kc_publish_lint(struct kc_publish *p, bool whole)
 		json_object_set_new(one, "has", has);
 	}
 	return kc_lint(zone, names, copies);
+}
+
+json_t *kc_publish_lint(struct kc_publish *p, bool whole)
+{
+	return lint(p, whole, NULL);
+}
+
+json_t *publish_lint_with(struct kc_publish *p, const json_t *apex)
+{
+	return lint(p, false, apex);
 }

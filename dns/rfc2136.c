@@ -54,6 +54,11 @@ static int rfc_change(void *conn, const json_t *which, const json_t *before, con
 	return primary_change(conn, which, before, after, err);
 }
 
+static int rfc_set_ns(void *conn, const json_t *before, const json_t *after, struct kc_err *err)
+{
+	return primary_set_ns(conn, before, after, err);
+}
+
 /* Is it the answer of a server that has the zone? */
 static int check_reply(const struct primary *c, const char *name, const char *type,
 		       const json_t *reply, struct kc_err *err)
@@ -332,4 +337,5 @@ const struct kc_dns_backend kc_dns_rfc2136 = {
 	.scan = rfc_scan,
 	.batch = BATCH,
 	.change = rfc_change,
+	.set_ns = rfc_set_ns,
 };

@@ -438,6 +438,13 @@ static int r53_change(void *conn, const json_t *which, const json_t *before, con
 	return 0;
 }
 
+static int r53_set_ns(void *conn, const json_t *before, const json_t *after, struct kc_err *err)
+{
+	json_auto_t *from = kc_pack("[O]", before), *to = kc_pack("[O]", after);
+
+	return r53_change(conn, NULL, from, to, err);
+}
+
 static int r53_settled(void *conn, struct kc_err *err)
 {
 	struct conn *c = conn;
@@ -467,5 +474,6 @@ const struct kc_dns_backend kc_dns_route53 = {
 	.links = r53_links,
 	.batch = BATCH,
 	.change = r53_change,
+	.set_ns = r53_set_ns,
 	.settled = r53_settled,
 };

@@ -131,3 +131,23 @@ int primary_change(struct primary *p, const json_t *which, const json_t *before,
 
 	return kc_dns_update(&p->server, p->zone, prerequisites, changes, err);
 }
+
+/* An rrset at the apex cannot be deleted as a whole, nor the last of its records (RFC 2136, 3.4.2):
+ * what is new is added first, then what is left over is taken out, value by value. */
+int primary_set_ns(struct primary *p, const json_t *before, const json_t *after, struct kc_err *err)
+{
+	json_t *name = json_object_get(before, "name"), *was = json_object_get(before, "data"),
+	       *is = json_object_get(after, "data"), *v;
+	json_auto_t *gone = json_array(), *changes = kc_pack("[{s:O}]", "add", after),
+		    *prerequisites =
+			    kc_pack("[{s:O, s:s, s:O}]", "name", name, "type", "NS", "data", was);
+	size_t i;
+
+	json_array_foreach(was, i, v)
+		if (!kc_json_has_str(is, json_string_value(v)))
+			json_array_append(gone, v);
+	if (json_array_size(gone))
+		json_array_append_new(changes, kc_pack("{s:{s:O, s:s, s:O}}", "delete", "name",
+						       name, "type", "NS", "data", gone));
+	return kc_dns_update(&p->server, p->zone, prerequisites, changes, err);
+}

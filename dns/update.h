@@ -24,6 +24,9 @@ json_t *primary_servers(const struct primary *p);
 /* As struct kc_dns_backend's. */
 int primary_change(struct primary *p, const json_t *which, const json_t *before,
 		   const json_t *after, struct kc_err *err);
+/* As its set_ns(). */
+int primary_set_ns(struct primary *p, const json_t *before, const json_t *after,
+		   struct kc_err *err);
 /* The one line of a file that only its owner may read; what names it in errors. Owned, wiped. */
 int primary_secret(const char *path, const char *what, char **ret, struct kc_err *err);
 

@@ -1,14 +1,17 @@
 """One zone at several providers: what leads from one to another, and the servers it is delegated to."""
 
+import math
+import time
+
 import pytest
 from lab.azure import Zone as Azure
 from lab.cli import assert_refused
 from lab.clouddns import Zone as CloudDns
 from lab.clouddns import record
 from lab.dns import NAME, copy_of, policy
-from lab.route53 import KEYS
-from lab.route53 import Zone as Route53
 from lab.nameservers import KEY, Knot
+from lab.route53 import KEYS, answers
+from lab.route53 import Zone as Route53
 from sim.boto import change, client, create, rr
 from sim.names import Names
 
@@ -174,3 +177,112 @@ def test_a_server_that_is_none(clouds, cli, write, how):
         file = write(policy(clouds.clouddns.entry(servers=servers)))
         cli.ok("dns", "apply", "-f", file, "--yes")
         assert_refused(cli.run("dns", "verify", "-f", file), f"port {second.port}", says)
+
+
+# --- the servers that the zone is delegated to
+
+
+def apex(clouds, where):
+    """NS names at the apex, as a client sees them."""
+    return sorted(answers(getattr(clouds, where).names.port, "example.com", "NS"))
+
+
+def ns(cli, file, *args):
+    return cli.run("dns", "ns", "-f", file, *args)
+
+
+def test_servers_of_all_clouds(clouds, cli, write):
+    """Shown, then written everywhere, and the same again is nothing; what was there else stays."""
+    file = write(policy(clouds.route53.entry(), clouds.azure.entry(), clouds.clouddns.entry()))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    before = {c: apex(clouds, c) for c in ("route53", "azure", "clouddns")}
+    r = ns(cli, file)
+    assert r.code == 2 and "Nothing was changed" in r.out and "warning: azure" in r.out
+    r = ns(cli, file, "-o", "json")
+    assert {c: apex(clouds, c) for c in before} == before
+    wanted, old = r.json["wanted"], r.json["hash"]
+    assert len(wanted) == 8 and set(before["azure"]) <= set(wanted)
+    assert_refused(ns(cli, file, "--confirm", "0" * 64), "something else now")
+    rest = clouds.route53.items("example.com")
+    assert "Done" in cli.ok("dns", "ns", "-f", file, "--confirm", old).out
+    assert {tuple(apex(clouds, c)) for c in before} == {tuple(wanted)}
+    assert len(clouds.route53.items("example.com")) == len(rest)
+    sent = [len(c.requests) for c in clouds.all]
+    cli.ok("dns", "ns", "-f", file)
+    cli.ok("dns", "ns", "-f", file, "--yes")
+    for c, n in zip(clouds.all, sent, strict=True):
+        assert not [r for r in c.requests[n:] if r.method in ("PUT", "DELETE") or "changes" in r.path]
+    code, found = verified(cli, file)
+    assert code == 0 and not [t for texts in found.values() for t in texts if "names no server" in t]
+
+
+def test_servers_of_ones_own(clouds, server, tmp_path, cli, write):
+    """A real one beside a cloud, and one beside another: names of clouds are not taken for its own."""
+    with Knot(tmp_path / "second", "ns2 A 127.0.0.1\n@ NS ns2") as second:
+        file = write(policy(copy_of(server), copy_of(second), clouds.route53.entry(), name="own.example.com"))
+        cli.ok("dns", "apply", "-f", file, "--yes")
+        r = ns(cli, file, "--yes")
+        # Both have to be found by who asks Route 53, and the second by who asks the first.
+        assert_refused(r, "has no address of it", "ns2?.example.com", "A or AAAA")
+        assert second.addresses("example.com", "NS") == ["ns.example.com.", "ns2.example.com."]
+        create(clouds.boto, clouds.zone_id, rr("ns.example.com.", "A", "127.0.0.1"))
+        create(clouds.boto, clouds.zone_id, rr("ns2.example.com.", "A", "127.0.0.1"))
+        key = f"server 127.0.0.1 {server.port}\nzone example.com\nkey hmac-sha256:{KEY} {server.secret}\n"
+        update = server.put("update", f"{key}add ns2.example.com. 60 A 127.0.0.1\nsend\n")
+        second.run("usr/bin/knsupdate", update)
+        cli.ok("dns", "ns", "-f", file, "--yes")
+        wanted = ns(cli, file, "-o", "json").json["wanted"]
+        assert len(wanted) == 4 and {"ns.example.com.", "ns2.example.com."} < set(wanted)
+        for s in (server, second):
+            assert s.addresses("example.com", "NS") == wanted
+        assert apex(clouds, "route53") == wanted
+        # Without the cloud its names go, and those of the two stay.
+        file = write(policy(copy_of(server), copy_of(second), name="own.example.com"))
+        cli.ok("dns", "ns", "-f", file, "--yes")
+        for s in (server, second):
+            assert s.addresses("example.com", "NS") == ["ns.example.com.", "ns2.example.com."]
+        assert ns(cli, file).code == 0
+
+
+def test_more_than_one_takes(clouds, cli, write):
+    file = write(policy(clouds.azure.entry(), clouds.clouddns.entry(ns=4), clouds.route53.entry(ns=2)))
+    before = apex(clouds, "clouddns")
+    assert_refused(ns(cli, file, "--yes"), "10 name servers", "clouddns takes 8", "lower ns")
+    assert apex(clouds, "clouddns") == before
+
+
+def test_changed_lost_or_not_served(clouds, cli, write):
+    """Somebody else in between, a lost reply, servers that do not get it: as it was, or as it is to be."""
+    file = write(policy(clouds.route53.entry(), clouds.azure.entry(), verify={"within": "1s"}))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    before = apex(clouds, "route53")
+    clouds.route53.pending = math.inf
+    r = ns(cli, file, "--yes")
+    assert r.code == 3 and "not served, and was taken back" in r.err and len(apex(clouds, "azure")) == 6
+    clouds.route53.pending = 0
+    clouds.route53.settle()
+    assert apex(clouds, "route53") == before
+    clouds.route53.fault("POST /2013-04-01/hostedzone/[^ ]*/rrset", "lose", times=1)
+    cli.ok("dns", "ns", "-f", file, "--yes")
+    assert apex(clouds, "route53") == apex(clouds, "azure")
+
+
+def test_killed_while_servers_are_set(clouds, knot, cli, write):
+    """At any time: each copy has what was or what is to be, and the same command again ends it."""
+    file = write(policy(clouds.route53.entry(), clouds.azure.entry(), clouds.clouddns.entry()))
+    less = write(policy(clouds.route53.entry(ns=1), clouds.azure.entry(), clouds.clouddns.entry(ns=1)), "1.yaml")
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    cli.ok("dns", "ns", "-f", less, "--yes")
+    few = apex(clouds, "azure")
+    start = time.monotonic()
+    cli.ok("dns", "ns", "-f", file, "--yes")
+    length, many = time.monotonic() - start, apex(clouds, "azure")
+    assert (len(few), len(many)) == (6, 8)
+    for i in range(12):
+        p = cli.start("dns", "ns", "-f", (less, file)[i % 2], "--yes")
+        time.sleep(length * i / 12)
+        p.kill()
+        p.wait()
+        assert all(apex(clouds, c) in (few, many) for c in ("route53", "azure", "clouddns"))
+        cli.ok("dns", "ns", "-f", (less, file)[i % 2], "--yes")
+        assert all(apex(clouds, c) == (few, many)[i % 2] for c in ("route53", "azure", "clouddns"))
