@@ -121,6 +121,7 @@ def assert_refused(r, *patterns, code=1, where=None):
     assert r.code == code, r
     assert len(r.error_lines) == 1, r
     line = r.error_lines[0]
+    assert not re.search(r"\b(\w+): \1: ", line), f"said twice: {line}"
     if where:
         assert re.search(where, line), f"no {where} in: {line}"
     for p in patterns:
