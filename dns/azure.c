@@ -219,7 +219,7 @@ static int plain_of(const char *name, const struct kind *k, const json_t *proper
 	json_auto_t *data = json_array();
 	int64_t ttl;
 	size_t i;
-	int r = kc_json_int(properties, k->type, "TTL", &ttl, err);
+	int r = kc_json_int(properties, "its properties", "TTL", &ttl, err);
 
 	if (r == 0 && json_is_object(records))
 		r = add_data(k, records, data, err);

@@ -145,6 +145,7 @@ section unit-debug unit debug
 section unit-tsan unit tsan -R '^(ui|plan|crash|store)$'
 # Sanitized builds sample the second crash; this one takes every point twice.
 section unit-release unit release -R '^crash$'
+[ -z "${KC_NIGHTLY:-}" ] || section schedules tools/schedules.sh
 ! $full || section e2e e2e release
 # The program and the agents under ASan and UBSan. Faults are put in by a library that is preloaded.
 [ -z "${KC_NIGHTLY:-}" ] || section e2e-debug e2e debug --ignore=tests/e2e/faults

@@ -1,25 +1,15 @@
 """The azure back end at the simulated Azure: what is sent, what clients get, and what others made."""
 
-import threading
 import time
-from contextlib import contextmanager
 
 import pytest
-from lab.azure import Zone
+from lab.azure import EVERYBODY, NEAR, Zone
 from lab.cli import assert_refused
-from lab.dns import NAME, plan_of, policy
-from lab.dns import WORLD as LOOPBACK
+from lab.dns import ABROAD as WORLD
+from lab.dns import APPLY, HEALTH, NAME, PLACES, plan_of, policy, watched, world
 from sim import azure_clients as theirs
-from sim.world import CLIENTS
 
-# Traffic Manager probes no address that only we can reach.
-WORLD = [{**e, "addresses": [e["addresses"][0].replace("127.0.1.", "192.0.2.")]} for e in LOOPBACK]
-EVERYBODY = [e["addresses"][0] for e in WORLD]
-PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
 NEAREST = {"Frankfurt": 1, "Cairo": 1, "New York": 2, "Tokyo": 3, "Sydney": 3, "Sao Paulo": 4}
-HEALTH = {"protocol": "https", "path": "/healthz"}
-NEAR = {"id": "near", "at": "gcp/europe-west3", "addresses": ["192.0.2.5", "2001:db8::5"]}
-APPLY = ["dns", "apply", "--yes", "-f"]
 
 
 @pytest.fixture
@@ -32,28 +22,6 @@ def zone(built, tmp_path):
 def cli(cli, zone):
     cli.extra_env |= zone.env()
     return cli
-
-
-def world(zone, name=NAME, endpoints=WORLD, **spec):
-    return policy(zone.entry(), name=name, endpoints={e["id"]: e for e in endpoints}, **spec)
-
-
-@contextmanager
-def watched(zone, name, subnet=None):
-    """What a client gets, all the time: {answer}."""
-    seen, stop = set(), threading.Event()
-
-    def watch():
-        while not stop.is_set():
-            seen.add(tuple(zone.ask(name, subnet)))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield seen
-    finally:
-        stop.set()
-        watcher.join()
 
 
 def top(zone, kind="a"):

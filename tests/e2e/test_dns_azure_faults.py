@@ -6,13 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from lab.azure import Zone
+from lab.azure import EVERYBODY, NEAR, Zone
 from lab.cli import assert_refused
-from lab.dns import NAME, plan_of, policy
+from lab.dns import ABROAD as WORLD
+from lab.dns import APPLY, HEALTH, NAME, ORDER, PLACES, SITES, plan_of, policy, watched, world
 from sim import azure_clients as theirs
 from sim.azure_errors import answer
-from test_dns_azure import APPLY, EVERYBODY, HEALTH, NEAR, PLACES, WORLD, watched, world
-from test_dns_powerdns import ORDER, SITES
 
 NIGHTLY = os.environ.get("KC_NIGHTLY")
 FENCE = [{"clients": ["EU"], "only": ["aws-fra", "near"]}]

@@ -6,10 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lab.azure import Zone
-from lab.dns import plan_of, policy
+from lab.dns import APPLY, HEALTH, ORDER, PLACES, SITES, plan_of, policy, watched
 from lab.schedule import Schedule
-from test_dns_azure import APPLY, HEALTH, PLACES, watched
-from test_dns_powerdns import ORDER, SITES
 
 SEEDS = 300 if os.environ.get("KC_NIGHTLY") else 3
 # Two regions at one place of Azure's: with weights they need a profile of their own.

@@ -7,17 +7,13 @@ import time
 import pytest
 from lab.cli import assert_refused
 from lab.clouddns import ZONE, Zone, record
-from lab.dns import NAME, plan_of, policy
-from lab.dns import WORLD as LOOPBACK
+from lab.dns import ABROAD as WORLD
+from lab.dns import HEALTH, NAME, PLACES, plan_of, policy, world
 from sim.world import CLIENTS, km
 
-# Google checks no address that only we can reach.
-WORLD = [{**e, "addresses": [e["addresses"][0].replace("127.0.1.", "192.0.2.")]} for e in LOOPBACK]
-PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
 AT = {place[0]: place[1:3] for place in CLIENTS.values()}
 # Of Google's regions: Frankfurt, Iowa, Tokyo, Sao Paulo.
 WHERE = {1: (50.11, 8.68), 2: (41.26, -95.86), 3: (35.68, 139.69), 4: (-23.55, -46.63)}
-HEALTH = {"protocol": "https", "path": "/healthz"}
 
 
 @pytest.fixture
@@ -30,10 +26,6 @@ def zone(built):
 def cli(cli, zone, tmp_path):
     cli.extra_env |= zone.keys(tmp_path)
     return cli
-
-
-def world(zone, name=NAME, endpoints=WORLD, **spec):
-    return policy(zone.entry(), name=name, endpoints={e["id"]: e for e in endpoints}, **spec)
 
 
 def apply(cli, write, data, name="policy.yaml"):

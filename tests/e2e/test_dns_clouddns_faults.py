@@ -8,16 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from lab.cli import assert_refused
 from lab.clouddns import ZONE, Zone, record
-from lab.dns import NAME, plan_of, policy
-from lab.dns import WORLD as LOOPBACK
+from lab.dns import ABROAD as WORLD
+from lab.dns import HEALTH, NAME, ORDER, PLACES, SITES, plan_of, policy, world
 from lab.hosts import run
 from sim.clouddns import EXHAUSTED, LIMITED, UNAVAILABLE
-from sim.world import CLIENTS
 
-WORLD = [{**e, "addresses": [e["addresses"][0].replace("127.0.1.", "192.0.2.")]} for e in LOOPBACK]
 EVERYBODY = [e["addresses"][0] for e in WORLD]
-PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
-HEALTH = {"protocol": "https", "path": "/healthz"}
 CHANGE = "POST .*/changes"
 
 
@@ -31,10 +27,6 @@ def zone(built):
 def cli(cli, zone, tmp_path):
     cli.extra_env |= zone.keys(tmp_path)
     return cli
-
-
-def world(zone, name=NAME, endpoints=WORLD, **spec):
-    return policy(zone.entry(), name=name, endpoints={e["id"]: e for e in endpoints}, **spec)
 
 
 def test_one_wins(zone, cli, write):
@@ -79,8 +71,6 @@ def keys(tmp_path_factory):
     return made
 
 
-SITES = {"eu": "aws/eu-central-1", "us": "gcp/us-central1", "ap": "azure/japaneast"}
-ORDER = {"eu": 1, "us": 2, "ap": 3}
 
 
 @pytest.mark.parametrize("route", ["latency", "any"])

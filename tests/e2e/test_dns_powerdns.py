@@ -8,12 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from lab.cli import assert_refused
-from lab.dns import NAME, WORLD, Targets, plan_of, policy, powerdns_copy
+from lab.dns import NAME, ORDER, PLACES, SITES, WORLD, Targets, plan_of, policy, powerdns_copy
 from lab.hosts import wait_for
 from lab.nameservers import PowerDNS
 from sim.world import CLIENTS
 
-PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
 NEAREST = {
     "Frankfurt": "127.0.1.1",
     "Cairo": "127.0.1.1",
@@ -191,8 +190,6 @@ def test_moved_between_kinds(pdns, cli, write):
     assert seen == {2, 4}
 
 
-SITES = {"eu": "aws/eu-central-1", "us": "gcp/us-central1", "ap": "azure/japaneast"}
-ORDER = {"eu": 1, "us": 2, "ap": 3}
 
 
 def test_regions_at_the_same_time(pdns, cli, write, keys):

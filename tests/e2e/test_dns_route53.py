@@ -10,17 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 import pytest
 from lab.cli import assert_refused
-from lab.dns import NAME, copy_of, plan_of, policy
-from lab.dns import WORLD as LOOPBACK
+from lab.dns import ABROAD as WORLD
+from lab.dns import HEALTH, NAME, ORDER, PLACES, SITES, copy_of, plan_of, policy, world
 from lab.route53 import KEYS, Zone
 from sim.route53 import refusal
-from sim.world import CLIENTS
 
-# Route 53 checks no address that only we can reach.
-WORLD = [{**e, "addresses": [e["addresses"][0].replace("127.0.1.", "192.0.2.")]} for e in LOOPBACK]
-PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
 NEAREST = {"Frankfurt": 1, "Cairo": 1, "New York": 2, "Tokyo": 3, "Sydney": 3, "Sao Paulo": 4}
-HEALTH = {"protocol": "https", "path": "/healthz"}
 CHANGE = "POST /2013-04-01/hostedzone/[^ ]*/rrset"
 
 
@@ -34,10 +29,6 @@ def zone(built):
 def cli(cli):
     cli.extra_env |= KEYS
     return cli
-
-
-def world(zone, name=NAME, endpoints=WORLD, **spec):
-    return policy(zone.entry(), name=name, endpoints={e["id"]: e for e in endpoints}, **spec)
 
 
 def test_a_life(zone, cli, write):
@@ -215,8 +206,6 @@ def test_one_wins(zone, cli, write):
     assert zone.ask(name) == [f"192.0.2.{winner + 1}"]
 
 
-SITES = {"eu": "aws/eu-central-1", "us": "gcp/us-central1", "ap": "azure/japaneast"}
-ORDER = {"eu": 1, "us": 2, "ap": 3}
 
 
 @pytest.mark.parametrize("route", ["latency", "any"])

@@ -5,9 +5,14 @@ from pathlib import Path
 from azure.core.pipeline.policies import HeadersPolicy
 from azure.mgmt.dns import DnsManagementClient
 from azure.mgmt.trafficmanager import TrafficManagerManagementClient
+from lab.dns import ABROAD
 from lab.route53 import answers
 from sim import azure_clients
 from sim.azuredns import AzureDns
+
+
+EVERYBODY = [e["addresses"][0] for e in ABROAD]
+NEAR = {"id": "near", "at": "gcp/europe-west3", "addresses": ["192.0.2.5", "2001:db8::5"]}
 
 
 class Zone(AzureDns):

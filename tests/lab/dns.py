@@ -3,7 +3,10 @@ be disturbed."""
 
 import socket
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from sim.world import CLIENTS
 
 from .cli import pending
 from .nameservers import KEY, free_port
@@ -165,3 +168,35 @@ WORLD = [
     {"id": "az-tyo", "at": "azure/japaneast", "addresses": ["127.0.1.3"]},
     {"id": "dc1", "site": {"lat": -23.5, "lon": -46.6}, "addresses": ["127.0.1.4"]},
 ]
+
+# Nobody else checks addresses that only we can reach.
+ABROAD = [{**e, "addresses": [e["addresses"][0].replace("127.0.1.", "192.0.2.")]} for e in WORLD]
+PLACES = {place[0]: subnet for subnet, place in CLIENTS.items()}
+HEALTH = {"protocol": "https", "path": "/healthz"}
+APPLY = ["dns", "apply", "--yes", "-f"]
+# Regions, and a number of each.
+SITES = {"eu": "aws/eu-central-1", "us": "gcp/us-central1", "ap": "azure/japaneast"}
+ORDER = {"eu": 1, "us": 2, "ap": 3}
+
+
+def world(zone, name=NAME, endpoints=ABROAD, **spec):
+    """A policy at one simulated cloud."""
+    return policy(zone.entry(), name=name, endpoints={e["id"]: e for e in endpoints}, **spec)
+
+
+@contextmanager
+def watched(zone, name, subnet=None):
+    """What a client gets, all the time: {answer}."""
+    seen, stop = set(), threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            seen.add(tuple(zone.ask(name, subnet)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        watcher.join()
