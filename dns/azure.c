@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "dns/backend.h"
+#include "dns/lint.h"
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -470,7 +471,7 @@ static int add_link(const struct az_conn *c, const json_t *raw, json_t *out, str
 						   "alias", 1));
 		return 0;
 	}
-	if (!kc_dns_is_link(type) || !kind_of(type))
+	if (!kc_lint_is_link(type) || !kind_of(type))
 		return 0;
 	return plain_of(name, kind_of(type), json_object_get(raw, "properties"), out, err);
 }

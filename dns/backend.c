@@ -14,9 +14,3 @@ const struct kc_dns_backend *kc_dns_backend_find(const char *name)
 			return *b;
 	return NULL;
 }
-
-bool kc_dns_is_link(const char *type)
-{
-	return streq(type, "NS") || streq(type, "CNAME") || streq(type, "DNAME") ||
-	       streq(type, "ALIAS");
-}

@@ -75,7 +75,7 @@ struct kc_dns_backend {
 	bool scans_all;
 	/*
 	 * All of the zone that leads elsewhere, as lint.h has it: [{"name", "type", "data"}] of
-	 * the types of kc_dns_is_link(), and "alias": true for what only this provider has. NULL:
+	 * the types of kc_lint_is_link(), and "alias": true for what only this provider has. NULL:
 	 * it can only be asked for names.
 	 */
 	int (*links)(void *conn, json_t **ret, struct kc_err *err);
@@ -103,8 +103,5 @@ extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns, kc_dns_route
 /* All of them, NULL-terminated. */
 extern const struct kc_dns_backend *const kc_dns_backends[];
 const struct kc_dns_backend *kc_dns_backend_find(const char *name);
-
-/* Do records of that type lead to other names? */
-bool kc_dns_is_link(const char *type);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dns/backend.h"
+#include "dns/lint.h"
 #include "dns/clouddns.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -318,7 +319,7 @@ static int cdns_links(void *conn, json_t **ret, struct kc_err *err)
 		const char *type = kc_json_get_str(theirs, "type", "");
 		json_t *data = NULL;
 
-		if (r < 0 || !kc_dns_is_link(type) ||
+		if (r < 0 || !kc_lint_is_link(type) ||
 		    json_is_object(json_object_get(theirs, "routingPolicy")))
 			continue;
 		r = data_of(theirs, &data, err);

@@ -59,6 +59,12 @@ struct lint {
 
 /* --- names */
 
+bool kc_lint_is_link(const char *type)
+{
+	return streq(type, "NS") || streq(type, "CNAME") || streq(type, "DNAME") ||
+	       streq(type, "ALIAS");
+}
+
 char *kc_lint_name(const char *name)
 {
 	char *out = xasprintf("%s%s", name, kc_endswith(name, ".") ? "" : ".");

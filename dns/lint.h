@@ -13,6 +13,7 @@
 #define KC_DNS_LINT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 /*
  * zone: "example.com."; names: the policy's, absolute. copies: [{"provider", "where", "cloud"
@@ -26,6 +27,8 @@ json_t *kc_lint(const char *zone, const json_t *names, const json_t *copies);
 
 /* Names in the zone whose addresses every copy needs: what "has" has to tell of. [name]. */
 json_t *kc_lint_needs(const char *zone, const json_t *copies);
+/* Do records of that type lead to other names? */
+bool kc_lint_is_link(const char *type);
 /* A name absolute and in lower case, as providers do not always show them. Owned. */
 char *kc_lint_name(const char *name);
 /* Whose DNS alone answers for a name, by its domain: "aws", "azure", "gcp"; NULL: not known. */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "dns/backend.h"
+#include "dns/lint.h"
 #include "dns/claims.h"
 #include "dns/lua.h"
 #include "dns/powerdns.h"
@@ -283,7 +284,7 @@ static int found_link(void *cookie, const struct kc_dns_found *f, struct kc_err 
 {
 	json_t *data;
 
-	if (!kc_dns_is_link(f->type))
+	if (!kc_lint_is_link(f->type))
 		return 0;
 	data = json_array();
 	for (size_t i = 0; i < f->n; i++)

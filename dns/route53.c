@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dns/backend.h"
+#include "dns/lint.h"
 #include "dns/claims.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
@@ -293,7 +294,7 @@ static int r53_links(void *conn, json_t **ret, struct kc_err *err)
 		/* Our own groups are what our own aliases lead to. */
 		if (kc_startswith(kc_json_get_str(record, "name", ""), "_kc-"))
 			continue;
-		if (alias || (data && kc_dns_is_link(type)))
+		if (alias || (data && kc_lint_is_link(type)))
 			json_array_append_new(out, kc_pack("{s:O, s:s, s:O*, s:b}", "name",
 							   json_object_get(record, "name"), "type",
 							   type, "data", data, "alias", !!alias));
