@@ -95,6 +95,10 @@ struct kc_dns_backend {
 	/* Does the provider say that the last change has reached its servers? KC_EAGAIN: not yet.
 	 * NULL: it never says. */
 	int (*settled)(void *conn, struct kc_err *err);
+	/* What the provider itself says that clients of a subnet ("198.51.100.0/24") are answered
+	 * now: sorted data. NULL: it never says. */
+	int (*says)(void *conn, const char *name, const char *type, const char *subnet,
+		    json_t **ret_data, struct kc_err *err);
 };
 
 extern const struct kc_dns_backend kc_dns_rfc2136, kc_dns_powerdns, kc_dns_route53, kc_dns_clouddns,

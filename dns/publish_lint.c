@@ -31,8 +31,19 @@ static int read_addresses(struct copy *c, const json_t *names, json_t *has, stru
 	return 0;
 }
 
-/* What one copy has; one that cannot be read is told so, for that is said elsewhere. */
-static json_t *read_copy(struct copy *c, const char *zone, bool whole)
+/* A copy of which nothing can be read at all is told elsewhere. */
+static void note_unread(const struct copy *c, const struct kc_err *why, json_t *one, json_t *notes)
+{
+	_cleanup_free_ char *text =
+		xasprintf("whether something leads to another provider is not known: %s", why->msg);
+
+	json_object_set_new(one, "unread", json_true());
+	if (c->before)
+		publish_warn(c, notes, text);
+}
+
+/* What one copy has. */
+static json_t *read_copy(struct copy *c, const char *zone, bool whole, json_t *notes)
 {
 	json_t *one = kc_pack("{s:s, s:s, s:s*}", "provider", c->backend->name, "where",
 			      c->backend->where(c->conn), "cloud", c->backend->cloud);
@@ -44,7 +55,7 @@ static json_t *read_copy(struct copy *c, const char *zone, bool whole)
 	if (r == 0 && whole)
 		r = c->backend->links(c->conn, &links, &why);
 	if (r < 0) {
-		json_object_set_new(one, "unread", json_true());
+		note_unread(c, &why, one, notes);
 		return one;
 	}
 	json_object_set(one, "apex", apex);
@@ -68,30 +79,40 @@ static json_t *names_of(const struct kc_publish *p)
 	return out;
 }
 
-/* apex: as if every copy had these servers; NULL: as it is. */
-static json_t *lint(struct kc_publish *p, bool whole, const json_t *apex)
+/* Have all copies that could be read addresses where they need some? */
+static void read_needs(struct kc_publish *p, json_t *copies, const json_t *needs, json_t *notes)
 {
-	_cleanup_free_ char *zone = publish_zone(p);
-	json_auto_t *copies = json_array(), *needs = NULL, *names = names_of(p);
-
-	for (size_t i = 0; i < p->n; i++) {
-		json_t *one = read_copy(&p->copies[i], zone, whole);
-
-		if (apex)
-			json_object_set(one, "apex", (json_t *)apex);
-		json_array_append_new(copies, one);
-	}
-	needs = kc_lint_needs(zone, copies);
 	for (size_t i = 0; i < p->n; i++) {
 		json_t *one = json_array_get(copies, i), *has = json_object();
 		struct kc_err why;
 
 		if (!json_object_get(one, "unread") &&
 		    read_addresses(&p->copies[i], needs, has, &why) < 0)
-			json_object_set_new(one, "unread", json_true());
+			note_unread(&p->copies[i], &why, one, notes);
 		json_object_set_new(one, "has", has);
 	}
-	return kc_lint(zone, names, copies);
+}
+
+/* apex: as if every copy had these servers; NULL: as it is. */
+static json_t *lint(struct kc_publish *p, bool whole, const json_t *apex)
+{
+	_cleanup_free_ char *zone = publish_zone(p);
+	json_auto_t *copies = json_array(), *needs = NULL, *names = names_of(p),
+		    *notes = json_array();
+	json_t *found;
+
+	for (size_t i = 0; i < p->n; i++) {
+		json_t *one = read_copy(&p->copies[i], zone, whole, notes);
+
+		if (apex)
+			json_object_set(one, "apex", (json_t *)apex);
+		json_array_append_new(copies, one);
+	}
+	needs = kc_lint_needs(zone, copies);
+	read_needs(p, copies, needs, notes);
+	found = kc_lint(zone, names, copies);
+	json_array_extend(found, notes);
+	return found;
 }
 
 json_t *kc_publish_lint(struct kc_publish *p, bool whole)

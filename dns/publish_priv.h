@@ -62,6 +62,11 @@ int publish_servers(struct copy *c, json_t **ret, struct kc_err *err);
 int publish_look(struct kc_publish *p, struct copy *c, struct kc_err *err);
 /* 0 once the provider says that the last change has reached its servers, if it ever says so. */
 int publish_settle(struct copy *c, int64_t deadline, struct kc_err *err);
+/* A finding (lint.h) of one copy: a warning. */
+void publish_warn(const struct copy *c, json_t *findings, const char *text);
+/* Does the provider say that clients of all subnets are answered as they may be, and as its servers
+ * answer? Where those differ notes gets a finding. */
+int publish_compare_said(struct kc_publish *p, struct copy *c, json_t *notes, struct kc_err *err);
 /* "example.com."; owned. */
 char *publish_zone(const struct kc_publish *p);
 /* The names at the apex of a copy, and those of the provider's own servers; where the provider

@@ -34,6 +34,13 @@ const json_t *kc_publish_findings(const struct kc_publish *p)
 	return p->findings;
 }
 
+void publish_warn(const struct copy *c, json_t *findings, const char *text)
+{
+	json_array_append_new(findings, kc_pack("{s:s, s:s, s:s, s:s}", "level", "warning",
+						"provider", c->backend->name, "where",
+						c->backend->where(c->conn), "text", text));
+}
+
 /* A name that was asked for while it was not there stays missing for as long as that is kept. */
 static int verify_zone(struct kc_publish *p, struct copy *c, json_t *notes, struct kc_err *err)
 {
@@ -59,9 +66,7 @@ static int verify_zone(struct kc_publish *p, struct copy *c, json_t *notes, stru
 				 "stays so for that long; lower it to %d s or less",
 				 (long long)negative, NEGATIVE_MAX_S);
 	if (text)
-		json_array_append_new(notes, kc_pack("{s:s, s:s, s:s, s:s}", "level", "warning",
-						     "provider", c->backend->name, "where",
-						     c->backend->where(c->conn), "text", text));
+		publish_warn(c, notes, text);
 	return 0;
 }
 
@@ -77,6 +82,8 @@ static int verify_copy(struct kc_publish *p, struct copy *c, json_t *notes, stru
 	r = publish_look(p, c, err);
 	if (r == 0)
 		r = verify_zone(p, c, notes, err);
+	if (r == 0)
+		r = publish_compare_said(p, c, notes, err);
 	if (r == 0 && c->hosts)
 		r = hosts_verify(c->hosts, c, err);
 	return r;

@@ -453,6 +453,30 @@ static int r53_settled(void *conn, struct kc_err *err)
 	return c->change ? kc_route53_change_done(c->aws, c->change, err) : 0;
 }
 
+/* TestDNSAnswer: the first bits of the subnet's address are sent along, as a resolver does. */
+static int r53_says(void *conn, const char *name, const char *type, const char *subnet,
+		    json_t **ret_data, struct kc_err *err)
+{
+	struct conn *c = conn;
+	_cleanup_free_ char *address = xstrndup(subnet, strcspn(subnet, "/"));
+	const char *slash = strchr(subnet, '/');
+	struct kc_route53_question q = { .name = name, .type = type, .subnet = address };
+	json_auto_t *reply = NULL;
+	long bits = 0;
+	int r = find_zone(c, err);
+
+	if (r < 0)
+		return r;
+	if (!slash || !kc_parse_long(slash + 1, 0, 128, &bits))
+		return kc_fail(err, KC_EINVAL, "\"%s\" is no subnet", subnet);
+	q.zone = c->zone;
+	q.bits = (int)bits;
+	r = kc_route53_test(c->aws, &q, &reply, err);
+	if (r == 0)
+		*ret_data = json_incref(json_object_get(reply, "data"));
+	return r;
+}
+
 static const char *const needs[] = { NULL };
 static const char *const takes[] = { "zoneId", "endpoint", NULL };
 static const char *const types[] = { "A", "AAAA", "CNAME", NULL };
@@ -477,4 +501,5 @@ const struct kc_dns_backend kc_dns_route53 = {
 	.change = r53_change,
 	.set_ns = r53_set_ns,
 	.settled = r53_settled,
+	.says = r53_says,
 };

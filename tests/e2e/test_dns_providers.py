@@ -1,5 +1,6 @@
 """One zone at several providers: what leads from one to another, and the servers it is delegated to."""
 
+import ipaddress
 import math
 import time
 
@@ -8,7 +9,7 @@ from lab.azure import Zone as Azure
 from lab.cli import assert_refused
 from lab.clouddns import Zone as CloudDns
 from lab.clouddns import record
-from lab.dns import NAME, copy_of, policy
+from lab.dns import ABROAD, NAME, PLACES, copy_of, policy
 from lab.nameservers import KEY, Knot
 from lab.route53 import KEYS, answers
 from lab.route53 import Zone as Route53
@@ -110,6 +111,16 @@ def test_a_server_with_a_name_in_the_zone(clouds, knot, cli, write):
     assert verified(cli, file)[0] == 0
 
 
+def test_a_copy_that_is_not_shown(clouds, cli, write):
+    """Who may not read it does not know, and is told so."""
+    file = write(policy(clouds.route53.entry(), clouds.azure.entry()))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    clouds.azure.deny.add("Microsoft.Network/dnsZones/NS/read")
+    code, found = verified(cli, file)
+    (text,) = found["warning", "azure"]
+    assert code == 0 and "is not known" in text and "NS/read" in text
+
+
 def test_below_a_delegation(clouds, cli, write):
     """The policy's own name is where this copy answers nothing."""
     name = "www.sub.example.com"
@@ -178,6 +189,43 @@ def test_a_server_that_is_none(clouds, cli, write, how):
         file = write(policy(clouds.clouddns.entry(servers=servers)))
         cli.ok("dns", "apply", "-f", file, "--yes")
         assert_refused(cli.run("dns", "verify", "-f", file), f"port {second.port}", says)
+
+
+# --- what the provider itself says
+
+
+def test_what_route53_says_itself(clouds, cli, write):
+    """Any allowed address passes at its servers; what Route 53 says tells a near one from a far one."""
+    aws = clouds.route53
+    subnets = [PLACES["Frankfurt"], PLACES["Tokyo"]]
+
+    def far(name, kind, at):
+        """As Route 53 answers, but to everybody what it answers in Tokyo."""
+        return aws.names.answer(name, kind, ipaddress.ip_address(PLACES["Tokyo"].split("/")[0]))
+
+    with Names(far) as other:
+        servers = [{"address": "127.0.0.1", "port": n.port} for n in (aws.names, other)]
+        spec = {"endpoints": {e["id"]: e for e in ABROAD}, "route": "latency", "verify": {"subnets": subnets}}
+        file = write(policy(aws.entry(), **spec))
+        cli.ok("dns", "apply", "-f", file, "--yes")
+        code, found = verified(cli, file)
+        assert code == 0 and not found, found
+        tested = [r for r in aws.requests if "testdnsanswer" in r.path]
+        assert len(tested) == len(subnets)
+        both = write(policy(aws.entry(servers=servers), **spec), "both.yaml")
+        code, found = verified(cli, both)
+        (text,) = found["warning", "route53"]
+        assert code == 0 and f"port {other.port} answers" in text and PLACES["Frankfurt"] in text
+        assert "192.0.2.3, and the provider itself says 192.0.2.1" in text
+    aws.deny.add("TestDNSAnswer")
+    code, found = verified(cli, file)
+    assert code == 0 and "could not be asked" in found["warning", "route53"][0]
+    aws.deny.clear()
+    elsewhere = policy(aws.entry(), **{**spec, "endpoints": {e["id"]: e for e in ABROAD[1:]}})
+    real = aws.test_dns_answer
+    aws.test_dns_answer = lambda params: {**real(params), "RecordData": ["192.0.2.1", "192.0.2.250"]}
+    assert_refused(cli.run("dns", "verify", "-f", file), "says that it answers", "192.0.2.250", "some of")
+    assert_refused(cli.run("dns", "verify", "-f", write(elsewhere)), "does not hold what the policy says")
 
 
 # --- the servers that the zone is delegated to
