@@ -316,6 +316,56 @@ def test_changed_lost_or_not_served(clouds, cli, write):
     assert apex(clouds, "route53") == apex(clouds, "azure")
 
 
+def by_hand_at_route53(clouds):
+    was = clouds.route53.rrsets("example.com")[0]
+    now = {**was, "ResourceRecords": [*was["ResourceRecords"], {"Value": "ns.example.net."}]}
+    change(clouds.boto, clouds.zone_id, ("DELETE", was), ("CREATE", now))
+
+
+def by_hand_at_clouddns(clouds):
+    was = clouds.clouddns.rrsets("example-com")["example.com.", "NS"]
+    now = {**was, "rrdatas": [*was["rrdatas"], "ns.example.net."]}
+    path = "/dns/v1/projects/p/managedZones/example-com/changes"
+    clouds.clouddns.manual("POST", path, {"deletions": [was], "additions": [now]})
+
+
+def by_hand_at_azure(clouds):
+    place = clouds.azure.group, "example.com", "@", "NS"
+    was = clouds.azure.sets.get(*place)
+    names = [r.nsdname for r in was.ns_records] + ["ns.example.net."]
+    records = [{"nsdname": n} for n in names]
+    clouds.azure.sets.create_or_update(*place, {"ttl": was.ttl, "ns_records": records})
+
+
+IN_BETWEEN = {
+    "route53": (by_hand_at_route53, "POST .*/rrset"),
+    "clouddns": (by_hand_at_clouddns, "POST .*/changes"),
+    "azure": (by_hand_at_azure, "PUT .*/NS/"),
+}
+
+
+@pytest.mark.parametrize("where", IN_BETWEEN)
+def test_somebody_else_sets_servers(clouds, cli, write, where):
+    """After they were read, and before ours are there: theirs stay, and that is said."""
+    by_hand, call = IN_BETWEEN[where]
+    api = getattr(clouds, where)
+    file = write(policy(clouds.route53.entry(), clouds.azure.entry(), clouds.clouddns.entry()))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    before = apex(clouds, where)
+
+    def first(request):
+        by_hand(clouds)
+        return api.handle(request)
+
+    api.fault(call, first, times=1)
+    r = ns(cli, file, "--yes")
+    assert r.code == 3 and f"{where}: somebody else changed the NS records" in r.err, r
+    assert apex(clouds, where) == sorted([*before, "ns.example.net."])
+    r = ns(cli, file, "--yes")
+    assert r.code == 0 and "take NS ns.example.net. out" in r.out
+    assert apex(clouds, where) == apex(clouds, "route53")
+
+
 def test_killed_while_servers_are_set(clouds, knot, cli, write):
     """At any time: each copy has what was or what is to be, and the same command again ends it."""
     aws, az, gcp = clouds.route53, clouds.azure, clouds.clouddns

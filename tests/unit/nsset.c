@@ -92,13 +92,27 @@ static void test_alone(void **state)
 	assert_int_equal(json_array_size(names), 4);
 }
 
+/* A second server of one's own that has no name but the first one's is no mistake. */
+static void test_shared(void **state)
+{
+	json_t *second = copy("rfc2136", 0, true, 0, 0);
+	json_auto_t *copies = kc_pack("[o, o, o]", copy("own", 2, true, 0, 0), second,
+				      copy("route53", 4, false, 0, 0)),
+		    *names = NULL, *none = NULL;
+
+	assert_int_equal(kc_nsset_solve(copies, &none, NULL), KC_EINVAL);
+	json_object_set_new(second, "shared", json_true());
+	assert_int_equal(kc_nsset_solve(copies, &names, NULL), 0);
+	assert_int_equal(json_array_size(names), 4);
+	assert_int_equal(of(names, "own"), 2);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_three_clouds),
-		cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_wishes),
-		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_three_clouds), cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_wishes),	     cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
