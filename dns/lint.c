@@ -215,7 +215,9 @@ static void lint_apex(struct lint *l, const json_t *copy)
 		return;
 	}
 	json_array_foreach((json_t *)l->copies, i, other)
-		if (other != copy && is_read(other) && !names_any(l, copy, other))
+		if (other != copy && is_read(other) &&
+		    json_array_size(json_object_get(other, "offered")) &&
+		    !names_any(l, copy, other))
 			kc_buf_printf(&missing, "%s%s", missing.len ? ", " : "",
 				      kc_json_get_str(other, "provider", "?"));
 	if (missing.len)

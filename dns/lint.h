@@ -17,7 +17,7 @@
 
 /*
  * zone: "example.com."; names: the policy's, absolute. copies: [{"provider", "where", "cloud"
- * ("aws", "gcp", "azure") or absent, "offered": [the provider's own servers for the zone], "apex":
+ * ("aws", "gcp", "azure") or absent, "offered": [its own servers for the zone], "apex":
  * [NS names at its apex], "links": [{"name", "type": "NS"|"CNAME"|"ALIAS"|"DNAME", "data"} or with
  * "alias": true: of the provider's own kind], "whole": are these all of the zone?, "has": {name:
  * has it addresses?}}]. A copy that could not be read has "unread": true. ret: [{"level":

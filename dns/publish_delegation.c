@@ -97,7 +97,7 @@ static void merge_own(json_t *a, json_t *b)
 	json_object_set_new(b, "offered", left);
 }
 
-static void tell_apart(json_t *copies)
+void publish_tell_apart(json_t *copies)
 {
 	json_t *a, *b;
 	size_t i, k;
@@ -144,13 +144,12 @@ int kc_publish_delegation(struct kc_publish *p, json_t **ret, struct kc_err *err
 				      kc_pack("{s:s, s:s, s:O, s:O, s:b, s:b, s:i, s:I}",
 					      "provider", c->backend->name, "where",
 					      c->backend->where(c->conn), "offered", offered,
-					      "apex", apex, "own",
-					      (int)json_equal(offered, apex) && !c->backend->cloud,
-					      "fixed", (int)c->backend->ns_fixed, "most",
+					      "apex", apex, "own", !c->backend->cloud, "fixed",
+					      (int)c->backend->ns_fixed, "most",
 					      c->backend->ns_most, "want",
 					      (json_int_t)kc_json_get_int(c->publish, "ns", 0)));
 	}
-	tell_apart(copies);
+	publish_tell_apart(copies);
 	r = kc_nsset_solve(copies, &wanted, err);
 	if (r < 0)
 		return r;

@@ -60,6 +60,7 @@ static json_t *read_copy(struct copy *c, const char *zone, bool whole, json_t *n
 	}
 	json_object_set(one, "apex", apex);
 	json_object_set(one, "offered", offered);
+	json_object_set_new(one, "own", json_boolean(!c->backend->cloud));
 	json_object_set_new(one, "links", links ? json_incref(links) : json_array());
 	json_object_set_new(one, "whole", json_boolean(whole));
 	return one;
@@ -108,6 +109,7 @@ static json_t *lint(struct kc_publish *p, bool whole, const json_t *apex)
 			json_object_set(one, "apex", (json_t *)apex);
 		json_array_append_new(copies, one);
 	}
+	publish_tell_apart(copies);
 	needs = kc_lint_needs(zone, copies);
 	read_needs(p, copies, needs, notes);
 	found = kc_lint(zone, names, copies);

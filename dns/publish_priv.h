@@ -73,6 +73,8 @@ char *publish_zone(const struct kc_publish *p);
  * names none they are those of the apex. */
 int publish_apex(struct copy *c, const char *zone, json_t **ret_apex, json_t **ret_offered,
 		 struct kc_err *err);
+/* Of copies with "offered" and "own" (no cloud's): leaves each only the names that are its own. */
+void publish_tell_apart(json_t *copies);
 /* As kc_publish_lint(), if every copy had these NS names at its apex. */
 json_t *publish_lint_with(struct kc_publish *p, const json_t *apex);
 /* Are two states the same, in whatever order? */

@@ -207,6 +207,22 @@ static bool is_group(const json_t *record, const char *name)
 	return streq(group, at);
 }
 
+/* The zone's own NS records: below its name is all of the zone. */
+static bool is_apex_ns(const struct conn *c, const json_t *which)
+{
+	const json_t *one = json_array_get(which, 0);
+
+	return json_array_size(which) == 1 && streq(kc_json_get_str(one, "type", ""), "NS") &&
+	       streq(kc_json_get_str(one, "name", ""), c->zone_name);
+}
+
+static int list_for(struct conn *c, const json_t *which, const char *name, json_t **ret,
+		    struct kc_err *err)
+{
+	return is_apex_ns(c, which) ? kc_route53_rrsets_at(c->aws, c->zone, name, ret, err)
+				    : kc_route53_rrsets(c->aws, c->zone, name, ret, err);
+}
+
 static int r53_read(void *conn, const json_t *which, json_t **ret_rrsets, struct kc_err *err)
 {
 	struct conn *c = conn;
@@ -223,7 +239,7 @@ static int r53_read(void *conn, const json_t *which, json_t **ret_rrsets, struct
 	json_decref(TAKE(c->checks.by_id));
 	json_decref(TAKE(c->checks.retired));
 	if (r == 0)
-		r = kc_route53_rrsets(c->aws, c->zone, name, &records, err);
+		r = list_for(c, which, name, &records, err);
 	if (r == 0 && !streq(parent, name))
 		r = kc_route53_rrsets(c->aws, c->zone, parent, &below, err);
 	if (r < 0)

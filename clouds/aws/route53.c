@@ -128,8 +128,19 @@ static bool is_within(const char *at, const char *name)
 	return n >= m && streq(at + n - m, name) && (n == m || at[n - m - 1] == '.');
 }
 
+/* Of a name: NULL, all of the zone. */
+struct range {
+	const char *name;
+	bool alone; /* and nothing below it */
+};
+
+static bool is_in(const struct range *range, const char *at)
+{
+	return !range->name || (range->alone ? streq(at, range->name) : is_within(at, range->name));
+}
+
 /* Appends a page's rrsets; *ret_more: go on at what reply says. */
-static int take_rrsets(const json_t *reply, const char *name, json_t *all, bool *ret_more,
+static int take_rrsets(const json_t *reply, const struct range *range, json_t *all, bool *ret_more,
 		       struct kc_err *err)
 {
 	const json_t *sets, *v;
@@ -146,7 +157,7 @@ static int take_rrsets(const json_t *reply, const char *name, json_t *all, bool 
 		r = kc_route53_rrset_read(v, &set, err);
 		if (r < 0)
 			return kc_wrap(err, "ListResourceRecordSets");
-		if (name && !is_within(kc_json_get_str(set, "name", ""), name)) {
+		if (!is_in(range, kc_json_get_str(set, "name", ""))) {
 			json_decref(set);
 			*ret_more = false;
 			return 0;
@@ -156,11 +167,10 @@ static int take_rrsets(const json_t *reply, const char *name, json_t *all, bool 
 	return 0;
 }
 
-int kc_route53_rrsets(struct kc_aws *a, const char *zone, const char *name, json_t **ret,
-		      struct kc_err *err)
+static int list_rrsets(struct kc_aws *a, const char *zone, const struct range *range, json_t **ret,
+		       struct kc_err *err)
 {
 	_cleanup_free_ char *path = path_of("hostedzone", zone, "/rrset");
-	_cleanup_free_ char *only = name ? kc_route53_name(name) : NULL;
 	_cleanup_api_pages_ struct kc_api_pages pages = { 0 };
 	json_auto_t *all = json_array(), *reply = NULL;
 	bool more = true;
@@ -168,7 +178,7 @@ int kc_route53_rrsets(struct kc_aws *a, const char *zone, const char *name, json
 
 	while (more) {
 		_cleanup_buf_ struct kc_buf query = { 0 };
-		const char *at = kc_json_get_str(reply, "NextRecordName", only);
+		const char *at = kc_json_get_str(reply, "NextRecordName", range->name);
 
 		kc_buf_puts(&query, "maxitems=300");
 		add_query(&query, "name", at);
@@ -185,12 +195,28 @@ int kc_route53_rrsets(struct kc_aws *a, const char *zone, const char *name, json
 		reply = NULL;
 		r = kc_route53_get(a, "ListResourceRecordSets", path, query.data, &reply, err);
 		if (r == 0)
-			r = take_rrsets(reply, only, all, &more, err);
+			r = take_rrsets(reply, range, all, &more, err);
 		if (r < 0)
 			return r;
 	}
 	*ret = TAKE(all);
 	return 0;
+}
+
+int kc_route53_rrsets(struct kc_aws *a, const char *zone, const char *name, json_t **ret,
+		      struct kc_err *err)
+{
+	_cleanup_free_ char *at = name ? kc_route53_name(name) : NULL;
+
+	return list_rrsets(a, zone, &(struct range){ .name = at }, ret, err);
+}
+
+int kc_route53_rrsets_at(struct kc_aws *a, const char *zone, const char *name, json_t **ret,
+			 struct kc_err *err)
+{
+	_cleanup_free_ char *at = kc_route53_name(name);
+
+	return list_rrsets(a, zone, &(struct range){ .name = at, .alone = true }, ret, err);
 }
 
 int kc_route53_change(struct kc_aws *a, const char *zone, const char *comment,

@@ -28,6 +28,10 @@
 int kc_route53_rrsets(struct kc_aws *a, const char *zone, const char *name, json_t **ret,
 		      struct kc_err *err);
 
+/* Those of the name alone. */
+int kc_route53_rrsets_at(struct kc_aws *a, const char *zone, const char *name, json_t **ret,
+			 struct kc_err *err);
+
 /*
  * One batch, all or nothing: [{"action": "CREATE"|"DELETE", "rrset": …}] in this order. A DELETE
  * must repeat what is there (as read), so DELETE and CREATE of one rrset are compare-and-swap, and

@@ -293,6 +293,19 @@ def test_servers_of_ones_own(clouds, server, tmp_path, cli, write):
         assert ns(cli, file).code == 0
 
 
+def test_servers_of_a_large_zone(clouds, cli, write):
+    """The zone's own records come first: nobody has to list all others to see them."""
+    for n in range(3):
+        names = [f"h{i:03}.example.com." for i in range(300 * n, 300 * n + 300)]
+        create(clouds.boto, clouds.zone_id, *[rr(name, "A", "192.0.2.1") for name in names])
+    file = write(policy(clouds.route53.entry(), clouds.azure.entry()))
+    cli.ok("dns", "apply", "-f", file, "--yes")
+    sent = len(clouds.route53.requests)
+    cli.ok("dns", "ns", "-f", file, "--yes")
+    listed = [r for r in clouds.route53.requests[sent:] if r.method == "GET" and r.path.endswith("rrset")]
+    assert len(listed) <= 8 and not [r for r in listed if "name=h" in r.raw_query], listed
+
+
 def test_more_than_one_takes(clouds, cli, write):
     file = write(policy(clouds.azure.entry(), clouds.clouddns.entry(ns=4), clouds.route53.entry(ns=2)))
     before = apex(clouds, "clouddns")
