@@ -77,11 +77,11 @@ static char *lint(json_t *a, json_t *b)
 static void expect(char *found, const char *first, const char *second)
 {
 	_cleanup_free_ char *text = found;
-	size_t lines = 0;
+	int lines = 0;
 
 	for (const char *p = text; *p; p++)
 		lines += *p == '\n';
-	if (lines != (size_t)(!!first + !!second) || (first && !strstr(text, first)) ||
+	if (lines != !!first + !!second || (first && !strstr(text, first)) ||
 	    (second && !strstr(text, second)))
 		fail_msg("found:\n%s", text);
 }
