@@ -99,6 +99,7 @@ struct run {
 	json_t *addresses, *down;
 	char *key;
 	struct kc_publish *publish;
+	json_t *findings; /* of a plan: what at the apex of a copy leads to another provider */
 	char hash[KC_SHA256_HEX];
 	size_t pending, refused, copies_refused;
 	bool applied;
@@ -107,6 +108,7 @@ struct run {
 static void run_done(struct run *v)
 {
 	kc_publish_close(v->publish);
+	json_decref(v->findings);
 	json_decref(v->policy);
 	json_decref(v->addresses);
 	json_decref(v->down);
@@ -202,6 +204,7 @@ static void print_preview(const struct run *v, bool act)
 			       kc_json_get_str(note, "provider", "?"),
 			       kc_json_get_str(note, "where", "?"),
 			       (long long)(kc_json_get_int(note, "moved", 0) + 9) / 10);
+	kc_cli_dns_findings(v->findings, true);
 	if (!v->pending && !v->refused)
 		puts("Nothing to do.");
 	else if (v->pending && !act)
@@ -243,10 +246,10 @@ static int add_refused(const struct run *v, int r, struct kc_err *err)
 static int print_result(const struct run *v, struct kc_err *err)
 {
 	json_auto_t *result =
-		kc_pack("{s:O, s:s, s:b, s:O, s:o, s:o}", "plan", kc_publish_plan(v->publish),
+		kc_pack("{s:O, s:s, s:b, s:O, s:o, s:o, s:O*}", "plan", kc_publish_plan(v->publish),
 			"hash", v->hash, "applied", (int)v->applied, "notes",
 			kc_publish_notes(v->publish), "fidelity", kc_publish_fidelity(v->publish),
-			"refused", kc_publish_refused(v->publish));
+			"refused", kc_publish_refused(v->publish), "findings", v->findings);
 
 	return kc_cli_print(v->args, result, err);
 }
@@ -300,6 +303,8 @@ static int go(struct run *v, const struct kc_publish_opts *opts, bool may_act, s
 	if (r < 0)
 		return r;
 	count(v);
+	if (!may_act)
+		v->findings = kc_publish_lint(v->publish, false);
 	/* With every copy refused there is no plan to show. */
 	if (kc_cli_wants_text(v->args) &&
 	    v->copies_refused < json_array_size(kc_json_at(v->policy, "spec.publish")))

@@ -31,15 +31,13 @@ static int read_addresses(struct copy *c, const json_t *names, json_t *has, stru
 	return 0;
 }
 
-/* A copy of which nothing can be read at all is told elsewhere. */
 static void note_unread(const struct copy *c, const struct kc_err *why, json_t *one, json_t *notes)
 {
 	_cleanup_free_ char *text =
 		xasprintf("whether something leads to another provider is not known: %s", why->msg);
 
 	json_object_set_new(one, "unread", json_true());
-	if (c->before)
-		publish_warn(c, notes, text);
+	publish_warn(c, notes, text);
 }
 
 /* What one copy has. */
@@ -49,7 +47,14 @@ static json_t *read_copy(struct copy *c, const char *zone, bool whole, json_t *n
 			      c->backend->where(c->conn), "cloud", c->backend->cloud);
 	json_auto_t *apex = NULL, *offered = NULL, *links = NULL;
 	struct kc_err why;
-	int r = publish_apex(c, zone, &apex, &offered, &why);
+	int r;
+
+	/* Unreachable, which is said elsewhere. */
+	if (!c->before && c->why.code != KC_ECONFLICT && c->why.code != KC_EINVAL) {
+		json_object_set_new(one, "unread", json_true());
+		return one;
+	}
+	r = publish_apex(c, zone, &apex, &offered, &why);
 
 	whole = whole && c->backend->links;
 	if (r == 0 && whole)
