@@ -15,6 +15,7 @@ static const struct kc_opt preview_opts[] = {
 	  .doc = "Preview: exit 0 with nothing to do, 2 with changes, 1 on errors" },
 	{ "force", .type = KC_OPT_FLAG, .doc = "Pass the safety gate on large changes" },
 	{ "parallelism", .type = KC_OPT_INT, .meta = "N", .min = 1, .max = 256,
+	  .env = "KUBECDN_PARALLELISM",
 	  .doc = "Tasks at a time (default: what the providers allow)" },
 	{ NULL },
 };

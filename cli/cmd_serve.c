@@ -243,6 +243,7 @@ const struct kc_verb kc_cli_serve[] = {
 		  "kubecdn serve --dns -f www.yaml --region eu --key eu.key --kubeconfig eu.conf\n"
 		  "kubecdn serve --dns -f www.yaml --region eu --key eu.key --kubeconfig eu.conf "
 		  "--once",
+	  .endless = true,
 	  .opts = serve_lists,
 	  .run = run_serve },
 	{ NULL },

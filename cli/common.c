@@ -48,7 +48,8 @@ int kc_cli_start(const struct kc_args *args, struct kc_err *err)
 	struct sigaction interrupt = { .sa_handler = on_interrupt, .sa_flags = SA_RESTART };
 	struct sigaction alarmed = { .sa_handler = on_alarm, .sa_flags = SA_RESTART };
 	const char *debug = kc_args_str(args, "debug");
-	long timeout = kc_args_long(args, "timeout", 0);
+	bool limited = !args->verb->endless || kc_args_given(args, "timeout");
+	long timeout = limited ? kc_args_long(args, "timeout", 0) : 0;
 	struct itimerval timer = { .it_value = { timeout / 1000, timeout % 1000 * 1000 } };
 
 	sigemptyset(&interrupt.sa_mask);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/config.h"
 #include "lib/codec/json.h"
 
 /*
@@ -64,6 +65,7 @@ static int finish(const struct kc_args *args, int r, struct kc_err *err)
 int main(int argc, char **argv)
 {
 	struct kc_args args = { 0 };
+	json_auto_t *settings = NULL;
 	struct kc_err err = { 0 };
 	int r;
 
@@ -78,6 +80,11 @@ int main(int argc, char **argv)
 		fputs(args.help, stdout);
 		kc_args_done(&args);
 		return kc_cli_flush(&err) < 0;
+	}
+	if (!args.verb->hidden && kc_cli_config(&args, &settings, &err) < 0) {
+		print_error(&err);
+		kc_args_done(&args);
+		return KC_EXIT_USAGE;
 	}
 	r = kc_cli_start(&args, &err);
 	if (r == 0)

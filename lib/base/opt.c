@@ -6,9 +6,10 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
+#include "lib/base/opt_impl.h"
 #include "lib/base/str.h"
 
-enum { CANDIDATES = 256, PATH_MAX_LEN = 128 };
+enum { PATH_MAX_LEN = OPT_PATH_MAX };
 
 /* Does path start with the first n words? All of it, when whole is set. */
 static bool path_matches(const char *path, char *const *words, int n, bool whole)
@@ -38,8 +39,8 @@ static bool verb_matches(const struct kc_verb *v, char *const *words, int n, boo
 }
 
 /* The verb whose path or alias is the longest run of leading words; *ret_used counts them. */
-static const struct kc_verb *find_verb(const struct kc_program *p, char *const *words, int n,
-				       int *ret_used)
+const struct kc_verb *opt_find_verb(const struct kc_program *p, char *const *words, int n,
+				    int *ret_used)
 {
 	for (int used = n; used > 0; used--)
 		for (const struct kc_verb *const *t = p->verbs; *t; t++)
@@ -60,9 +61,8 @@ static bool has_prefix(const struct kc_program *p, char *const *words, int n)
 	return false;
 }
 
-/* The words that may follow `known` leading words, once each. */
-static size_t next_words(const struct kc_program *p, char *const *words, int known,
-			 char found[CANDIDATES][PATH_MAX_LEN])
+size_t opt_next_words(const struct kc_program *p, char *const *words, int known,
+		      char found[OPT_WORDS][OPT_PATH_MAX])
 {
 	size_t n = 0;
 
@@ -71,14 +71,14 @@ static size_t next_words(const struct kc_program *p, char *const *words, int kno
 			const char *s = v->path;
 			bool seen = false;
 
-			if (!path_matches(s, words, known, false))
+			if (v->hidden || !path_matches(s, words, known, false))
 				continue;
 			for (int i = 0; i < known; i++)
 				s += strcspn(s, " ") + 1;
 			snprintf(found[n], PATH_MAX_LEN, "%.*s", (int)strcspn(s, " "), s);
 			for (size_t i = 0; i < n; i++)
 				seen |= streq(found[i], found[n]);
-			if (!seen && ++n == CANDIDATES)
+			if (!seen && ++n == OPT_WORDS)
 				return n;
 		}
 	return n;
@@ -87,15 +87,15 @@ static size_t next_words(const struct kc_program *p, char *const *words, int kno
 static int unknown_command(const struct kc_program *p, char *const *words, int n,
 			   struct kc_err *err)
 {
-	char found[CANDIDATES][PATH_MAX_LEN];
-	const char *names[CANDIDATES], *near;
+	char found[OPT_WORDS][PATH_MAX_LEN];
+	const char *names[OPT_WORDS], *near;
 	_cleanup_buf_ struct kc_buf before = { 0 };
 	int known = n - 1;
 	size_t count;
 
 	while (known > 0 && !has_prefix(p, words, known))
 		known--;
-	count = next_words(p, words, known, found);
+	count = opt_next_words(p, words, known, found);
 	for (size_t i = 0; i < count; i++)
 		names[i] = found[i];
 	for (int i = 0; i < known; i++)
@@ -112,7 +112,7 @@ static int unknown_command(const struct kc_program *p, char *const *words, int n
 
 /* ---- options ---- */
 
-static void collect(struct kc_args *a, const struct kc_opt *list)
+static void add_options(struct kc_args *a, const struct kc_opt *list)
 {
 	for (; list && list->name; list++) {
 		if (a->nvalues == KC_OPT_MAX)
@@ -121,7 +121,14 @@ static void collect(struct kc_args *a, const struct kc_opt *list)
 	}
 }
 
-static struct kc_opt_value *by_name(const struct kc_args *a, const char *name, size_t len)
+void opt_collect(struct kc_args *a)
+{
+	for (const struct kc_opt *const *list = a->verb->opts; list && *list; list++)
+		add_options(a, *list);
+	add_options(a, a->program->global);
+}
+
+struct kc_opt_value *opt_by_name(const struct kc_args *a, const char *name, size_t len)
 {
 	for (size_t i = 0; i < a->nvalues; i++) {
 		const struct kc_opt_value *v = &a->values[i];
@@ -132,7 +139,7 @@ static struct kc_opt_value *by_name(const struct kc_args *a, const char *name, s
 	return NULL;
 }
 
-static struct kc_opt_value *by_letter(struct kc_args *a, char c)
+struct kc_opt_value *opt_by_letter(struct kc_args *a, char c)
 {
 	for (size_t i = 0; i < a->nvalues; i++)
 		if (a->values[i].opt->letter == c)
@@ -158,7 +165,8 @@ static int check(const struct kc_opt *o, const char *from, const char *value, st
 
 	switch (o->type) {
 	case KC_OPT_FLAG:
-		if (!streq(value, "true") && !streq(value, "false"))
+		if (!streq(value, "true") && !streq(value, "false") && !streq(value, "1") &&
+		    !streq(value, "0"))
 			return kc_fail(err, KC_EINVAL, "%s: \"%s\" is neither true nor false", from,
 				       value);
 		return 0;
@@ -247,7 +255,7 @@ static int long_option(struct kc_args *a, struct cursor *c, struct kc_err *err)
 {
 	const char *name = c->argv[c->i] + 2, *value;
 	size_t len = strcspn(name, "=");
-	struct kc_opt_value *v = by_name(a, name, len);
+	struct kc_opt_value *v = opt_by_name(a, name, len);
 
 	if (!v)
 		return unknown_option(a, name, len, err);
@@ -265,7 +273,7 @@ static int long_option(struct kc_args *a, struct cursor *c, struct kc_err *err)
 static int short_options(struct kc_args *a, struct cursor *c, struct kc_err *err)
 {
 	for (const char *s = c->argv[c->i] + 1; *s; s++) {
-		struct kc_opt_value *v = by_letter(a, *s);
+		struct kc_opt_value *v = opt_by_letter(a, *s);
 		const char *value;
 		char cmd[PATH_MAX_LEN];
 		int r;
@@ -312,6 +320,8 @@ static int parse_words(struct kc_args *a, struct cursor *c, struct kc_err *err)
 
 		if (plain || w[0] != '-' || !w[1])
 			r = add_arg(a, w, err);
+		else if (streq(w, "--") && a->verb->rest)
+			break;
 		else if (streq(w, "--"))
 			plain = true;
 		else if (w[1] == '-')
@@ -319,6 +329,8 @@ static int parse_words(struct kc_args *a, struct cursor *c, struct kc_err *err)
 		else
 			r = short_options(a, c, err);
 	}
+	if (a->verb->rest)
+		a->rest = c->argv + (c->i < c->argc ? c->i + 1 : c->argc);
 	return r;
 }
 
@@ -336,6 +348,7 @@ static int fill_defaults(struct kc_args *a, struct kc_err *err)
 			if (r < 0)
 				return r;
 			v->value = env;
+			v->env = true;
 		} else {
 			v->value = v->opt->def;
 		}
@@ -359,7 +372,7 @@ static int help_result(const struct kc_program *p, char *const *words, int n, st
 	const struct kc_verb *v;
 	int used = 0;
 
-	v = find_verb(p, words, n, &used);
+	v = opt_find_verb(p, words, n, &used);
 	if (v) {
 		kc_opt_help(p, v->path, &out);
 	} else if (n == 0) {
@@ -377,9 +390,7 @@ static int parse_verb(const struct kc_program *p, const struct kc_verb *v, struc
 	struct kc_args a = { .program = p, .verb = v };
 	int r;
 
-	for (const struct kc_opt *const *list = v->opts; list && *list; list++)
-		collect(&a, *list);
-	collect(&a, p->global);
+	opt_collect(&a);
 	r = parse_words(&a, &c, err);
 	if (r == 0)
 		r = fill_defaults(&a, err);
@@ -398,7 +409,7 @@ static const struct kc_verb *version_verb(const struct kc_program *p)
 	char *const words[] = { version };
 	int used;
 
-	return find_verb(p, words, 1, &used);
+	return opt_find_verb(p, words, 1, &used);
 }
 
 int kc_opt_parse(const struct kc_program *p, int argc, char *const *argv, struct kc_args *ret,
@@ -419,7 +430,7 @@ int kc_opt_parse(const struct kc_program *p, int argc, char *const *argv, struct
 	v = argc > 1 && streq(argv[1], "--version") ? version_verb(p) : NULL;
 	if (v)
 		return parse_verb(p, v, (struct cursor){ argc, 2, argv }, ret, err);
-	v = find_verb(p, argv + 1, words, &used);
+	v = opt_find_verb(p, argv + 1, words, &used);
 	if (v)
 		return parse_verb(p, v, (struct cursor){ argc, 1 + used, argv }, ret, err);
 	if (words + 1 < argc && !words)
@@ -439,9 +450,17 @@ void kc_args_done(struct kc_args *a)
 
 /* ---- values ---- */
 
+void kc_args_configure(struct kc_args *a, const char *name, const char *value)
+{
+	struct kc_opt_value *v = opt_by_name(a, name, strlen(name));
+
+	if (v && !v->given && !v->env)
+		v->value = value;
+}
+
 static const struct kc_opt_value *value_of(const struct kc_args *a, const char *name)
 {
-	const struct kc_opt_value *v = by_name(a, name, strlen(name));
+	const struct kc_opt_value *v = opt_by_name(a, name, strlen(name));
 
 	if (!v)
 		abort();
@@ -457,7 +476,7 @@ bool kc_args_bool(const struct kc_args *a, const char *name)
 {
 	const char *v = value_of(a, name)->value;
 
-	return v && streq(v, "true");
+	return v && (streq(v, "true") || streq(v, "1"));
 }
 
 long kc_args_long(const struct kc_args *a, const char *name, long fallback)
@@ -480,7 +499,7 @@ bool kc_args_given(const struct kc_args *a, const char *name)
 
 bool kc_args_knows(const struct kc_args *a, const char *name)
 {
-	return by_name(a, name, strlen(name)) != NULL;
+	return opt_by_name(a, name, strlen(name)) != NULL;
 }
 
 const char *kc_args_pos(const struct kc_args *a, int n)

@@ -1,6 +1,7 @@
 /*
  * The command line as data: one const table of verbs gives dispatch, parsing
- * and help; docs/reference/commands.md is made from the help.
+ * and help, manual pages (opt_man.h) and completion (opt_complete.h);
+ * docs/reference/commands.md is made from the help.
  *
  *	verbs + argv --kc_opt_parse--> kc_args {verb, values, help} --> verb->run()
  *
@@ -8,7 +9,8 @@
  * ("create cluster"). Flags stand anywhere after it: --flag=value, --flag
  * value, -fvalue, -f value, -yv; "--" ends them and a lone "-" is an argument.
  * Values that are not given come from the flag's environment variable, then
- * from its default; all three are checked in the same way.
+ * from whoever calls kc_args_configure(), then from its default; the first two
+ * and the last are checked in the same way.
  *
  * Everything in struct kc_args is borrowed from argv, the environment or the
  * tables. Wrong input is KC_EINVAL with one line that says what to type.
@@ -25,7 +27,7 @@ struct kc_args;
 struct kc_buf;
 
 enum kc_opt_type {
-	KC_OPT_FLAG = 1, /* present or not; --flag=false is understood */
+	KC_OPT_FLAG = 1, /* present or not; --flag=false (or 0) is understood */
 	KC_OPT_STRING,	 /* anything but the empty string */
 	KC_OPT_INT,	 /* min..max */
 	KC_OPT_DURATION, /* kc_parse_duration(); read in milliseconds */
@@ -54,6 +56,9 @@ struct kc_verb {
 		struct kc_buf *out); /* adds to its help what only the program knows; or NULL */
 	const char *positional;	     /* "[NAME]" */
 	int min_args, max_args;
+	bool rest;    /* words behind "--" are no arguments, but handed on as kc_args.rest */
+	bool endless; /* it runs until it is stopped: by a time limit only if that is typed */
+	bool hidden;  /* for programs: in no help, manual or completion */
 	const struct kc_opt *const *opts; /* lists of options, NULL-terminated, or NULL */
 	int (*run)(const struct kc_args *args, struct kc_err *err); /* an exit code, or KC_E* */
 };
@@ -79,10 +84,12 @@ struct kc_args {
 	char *help;		    /* text to print instead of running; owned */
 	const char *arg[KC_ARG_MAX + 1];
 	int args;
+	char *const *rest; /* what stood behind "--"; of a verb with rest never NULL, NULL-ended */
 	struct kc_opt_value {
 		const struct kc_opt *opt;
 		const char *value; /* NULL: not given and no default */
 		bool given;	   /* on the command line */
+		bool env;	   /* in the environment */
 	} values[KC_OPT_MAX];
 	size_t nvalues;
 };
@@ -91,6 +98,10 @@ struct kc_args {
 int kc_opt_parse(const struct kc_program *p, int argc, char *const *argv, struct kc_args *ret,
 		 struct kc_err *err);
 void kc_args_done(struct kc_args *a);
+
+/* A value from a file of settings, which has been checked: taken unless the command line or the
+ * environment says otherwise, or the verb does not know the option. */
+void kc_args_configure(struct kc_args *a, const char *name, const char *value);
 
 /* Values by name. Asking for an option that the verb does not declare is a bug and aborts. */
 const char *kc_args_str(const struct kc_args *a, const char *name); /* or NULL */

@@ -53,7 +53,7 @@ static void help_verb(const struct kc_program *p, const struct kc_verb *v, struc
 		      v->path);
 	if (v->positional)
 		kc_buf_printf(out, " %s", v->positional);
-	kc_buf_puts(out, " [FLAGS]\n");
+	kc_buf_puts(out, v->rest ? " [FLAGS] [-- COMMAND...]\n" : " [FLAGS]\n");
 	if (v->aliases) {
 		kc_buf_puts(out, "\nAlso:");
 		for (const char *const *a = v->aliases; *a; a++)
@@ -83,6 +83,8 @@ static size_t help_verbs(const struct kc_program *p, const char *noun, struct kc
 		for (const struct kc_verb *v = *t; v->path; v++) {
 			size_t len = strcspn(v->path, " ");
 
+			if (v->hidden)
+				continue;
 			if (noun ? strncmp(v->path, noun, len) != 0 || strlen(noun) != len
 				 : v->path[len] == ' ')
 				continue;

@@ -168,7 +168,9 @@ int kc_spec_explain(const struct kc_spec_kind *const *kinds, const char *path, c
 		kc_buf_printf(&at, ".%s", f->name);
 		table = sub_fields(f);
 	}
-	kc_buf_printf(&out, "KIND:     %s\nVERSION:  %s\n", kind->name, kind->api_version);
+	kc_buf_printf(&out, "KIND:     %s\n", kind->name);
+	if (kind->api_version)
+		kc_buf_printf(&out, "VERSION:  %s\n", kind->api_version);
 	if (f) {
 		kc_buf_printf(&out, "FIELD:    %s\nTYPE:     ", kc_buf_get(&at) + 1);
 		put_facts(&out, f);

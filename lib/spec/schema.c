@@ -98,9 +98,9 @@ static json_t *table_schema(const struct kc_field *table)
 json_t *kc_spec_json_schema(const struct kc_spec_kind *kind)
 {
 	json_t *o = table_schema(kind->fields);
+	const char *version = kind->api_version ? strchr(kind->api_version, '/') : "";
 	_cleanup_free_ char *id =
-		xasprintf("https://kubecdn.io/schema/%s/%s.json",
-			  kind->api_version + strcspn(kind->api_version, "/") + 1, kind->name);
+		xasprintf("https://kubecdn.io/schema%s/%s.json", version, kind->name);
 
 	json_object_set_new(o, "$schema", json_string(DRAFT));
 	json_object_set_new(o, "$id", json_string(id));

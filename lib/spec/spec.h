@@ -58,7 +58,7 @@ struct kc_field {
 /* A kind of manifest, "Cluster" of "kubecdn.io/v1alpha1". fields has apiVersion, kind, … */
 struct kc_spec_kind {
 	const char *name;
-	const char *api_version;
+	const char *api_version; /* NULL: a file that is no manifest, and has neither of them */
 	const char *doc;
 	const struct kc_field *fields;
 };
