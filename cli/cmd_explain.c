@@ -18,21 +18,9 @@ static const struct kc_opt explain_opts[] = {
 static const struct kc_opt *const explain_lists[] = { explain_opts, NULL };
 static const struct kc_opt *const version_lists[] = { kc_cli_output, NULL };
 
-/* Of every manifest, and of the settings. */
-static const struct kc_spec_kind *const *all_kinds(void)
-{
-	static const struct kc_spec_kind *all[16];
-	size_t n = 0;
-
-	for (; kc_kinds[n] && n + 2 < ARRAY_SIZE(all); n++)
-		all[n] = kc_kinds[n];
-	all[n] = kc_cli_config_kind();
-	return all;
-}
-
 static int print_schema(const char *name, struct kc_err *err)
 {
-	const struct kc_spec_kind *kind = kc_spec_kind_find(all_kinds(), name);
+	const struct kc_spec_kind *kind = kc_spec_kind_find(kc_cli_kinds(), name);
 	_cleanup_free_ char *text = NULL;
 	json_auto_t *schema = NULL;
 
@@ -55,13 +43,13 @@ static int run_explain(const struct kc_args *args, struct kc_err *err)
 	if (kc_args_bool(args, "json-schema"))
 		return print_schema(path ? path : kc_cluster_kind.name, err);
 	if (!path) {
-		for (const struct kc_spec_kind *const *k = all_kinds(); *k; k++)
+		for (const struct kc_spec_kind *const *k = kc_cli_kinds(); *k; k++)
 			printf("%-14s %-20s  %s\n", (*k)->name,
 			       (*k)->api_version ? (*k)->api_version : "(no manifest)", (*k)->doc);
 		puts("\nkubecdn explain cluster.spec shows the fields of a kind.");
 		return 0;
 	}
-	r = kc_spec_explain(all_kinds(), path, &text, err);
+	r = kc_spec_explain(kc_cli_kinds(), path, &text, err);
 	if (r < 0)
 		return r;
 	fputs(text, stdout);

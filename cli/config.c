@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bootstrap/schema.h"
 #include "cli/cli.h"
 #include "lib/base/buf.h"
 #include "lib/base/file.h"
@@ -101,7 +102,7 @@ static void add_options(const struct kc_opt *o)
 		if (table.n == FIELDS_MAX)
 			abort();
 		camel(o->name, table.names[i]);
-		snprintf(table.docs[i], sizeof(table.docs[i]), "%s. Stands behind --%s and %s.",
+		snprintf(table.docs[i], sizeof(table.docs[i]), "%s. Used without --%s and %s.",
 			 o->doc, o->name, o->env);
 		table.opts[i] = o;
 		table.fields[i].name = table.names[i];
@@ -129,6 +130,17 @@ const struct kc_spec_kind *kc_cli_config_kind(void)
 			for (const struct kc_opt *const *list = v->opts; list && *list; list++)
 				add_options(*list);
 	return &kind;
+}
+
+const struct kc_spec_kind *const *kc_cli_kinds(void)
+{
+	static const struct kc_spec_kind *all[16];
+	size_t n = 0;
+
+	for (; kc_kinds[n] && n + 2 < ARRAY_SIZE(all); n++)
+		all[n] = kc_kinds[n];
+	all[n] = kc_cli_config_kind();
+	return all;
 }
 
 /* ---- the file ---- */

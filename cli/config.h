@@ -16,6 +16,8 @@
 
 /* Of settings, for explain and --json-schema; made once. Borrowed. */
 const struct kc_spec_kind *kc_cli_config_kind(void);
+/* Of every manifest, and of the settings: NULL-ended. */
+const struct kc_spec_kind *const *kc_cli_kinds(void);
 /* Where it is looked for: --config or KUBECDN_CONFIG, $XDG_CONFIG_HOME/kubecdn/config.yaml,
  * ~/.config/kubecdn/config.yaml; NULL: there is no home. Owned. */
 char *kc_cli_config_path(const struct kc_args *args);
