@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "bootstrap/gate.h"
+#include "bootstrap/hosts_priv.h"
 #include "bootstrap/node/protocol.h"
 #include "bootstrap/preflight.h"
 #include "bootstrap/reach.h"
@@ -420,6 +421,25 @@ int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_
 			       "cluster %s has no API server yet; finish `kubecdn cluster create`",
 			       s.name);
 	return kubeconfig_make(&s, server, ttl, break_glass, ret, err);
+}
+
+int kc_cluster_ssh(const struct kc_cluster_opts *o, const char *host, bool tty,
+		   char *const *command, json_t **ret, struct kc_err *err)
+{
+	_cleanup_(host_login_done) struct host_login login = { 0 };
+	_cleanup_session_ struct session s;
+	const json_t *ssh;
+	int r = session_look(&s, o, err);
+
+	if (r == 0)
+		r = status_ssh(&s, host, &ssh, err);
+	if (r == 0)
+		r = host_login(ssh, &login, err);
+	if (r < 0)
+		return r;
+	if (login.via)
+		login.target.bastion = &login.bastion;
+	return kc_ssh_command(&login.target, tty, command, ret, err);
 }
 
 int kc_cluster_unlock(const struct kc_cluster_opts *o, uint64_t fence, struct kc_err *err)

@@ -99,6 +99,12 @@ int kc_cluster_login(const struct kc_cluster_opts *o, const struct kc_cluster_io
 int kc_cluster_kubeconfig(const struct kc_cluster_opts *o, long ttl, bool break_glass, json_t **ret,
 			  struct kc_err *err);
 /*
+ * The words of an ssh command that reaches a host as the record says (NULL: the first control
+ * plane): its key pinned, through its bastion. Runs command there (lib/net/ssh.h); strings.
+ */
+int kc_cluster_ssh(const struct kc_cluster_opts *o, const char *host, bool tty,
+		   char *const *command, json_t **ret, struct kc_err *err);
+/*
  * Seal every private object of a cluster by the first key of state_key_file, or, with unseal, make
  * all of them plain. Killed anywhere, the same call goes on. *ret_keys: what was changed, or
  * without writing what would be.

@@ -166,41 +166,63 @@ bool host_by_openssh(const json_t *ssh)
 	return streq(kc_json_get_str(ssh, "transport", ""), "openssh");
 }
 
+int host_login(const json_t *ssh, struct host_login *ret, struct kc_err *err)
+{
+	const char *file = kc_json_get_str(ssh, "identityFile", ""),
+		   *key = kc_json_get_str(ssh, "hostKey", ""),
+		   *via = kc_json_get_str(ssh, "bastion", "");
+
+	*ret = (struct host_login){
+		.target = {
+			.host = kc_json_get_str(ssh, "host", NULL),
+			.port = (int)kc_json_get_int(ssh, "port", 22),
+			.user = kc_json_get_str(ssh, "user", "root"),
+			.host_key = *key ? key : NULL,
+			.openssh = host_by_openssh(ssh),
+		},
+	};
+	if (!ret->target.host || !*ret->target.host)
+		return kc_fail(err, KC_EINVAL, "no address to reach the host at");
+	if (*file)
+		ret->target.identity_file = ret->identity = kc_expand_home(file);
+	if (*via) {
+		ret->bastion = ret->target;
+		ret->bastion.host_key = NULL; /* that is the host's; known_hosts has this one */
+		parse_bastion(ret->via = xstrdup(via), &ret->bastion);
+	}
+	return 0;
+}
+
+void host_login_done(struct host_login *l)
+{
+	free(l->identity);
+	free(l->via);
+}
+
+static void attend(struct kc_ssh_target *t, struct kc_hosts *h)
+{
+	t->accept_new = h->accept_new_host_keys;
+	t->phrases = h->phrases;
+	t->phrases_cookie = h->phrases_cookie;
+	t->canceled = host_canceled;
+	t->cookie = h;
+}
+
 int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh **ret,
 		 struct kc_err *err)
 {
-	_cleanup_free_ char *identity = NULL, *via = xstrdup(kc_json_get_str(ssh, "bastion", ""));
-	struct kc_ssh_target bastion;
-	const char *file = kc_json_get_str(ssh, "identityFile", ""),
-		   *key = kc_json_get_str(ssh, "hostKey", "");
-	struct kc_ssh_target target = {
-		.host = kc_json_get_str(ssh, "host", NULL),
-		.port = (int)kc_json_get_int(ssh, "port", 22),
-		.user = kc_json_get_str(ssh, "user", "root"),
-		.host_key = *key ? key : NULL,
-		.accept_new = h->accept_new_host_keys,
-		.openssh = host_by_openssh(ssh),
-		.phrases = h->phrases,
-		.phrases_cookie = h->phrases_cookie,
-		.canceled = host_canceled,
-		.cookie = h,
-	};
+	_cleanup_(host_login_done) struct host_login l = { 0 };
+	int r = host_login(ssh, &l, err);
 
-	if (!target.host || !*target.host)
-		return kc_fail(err, KC_EINVAL, "no address to reach the host at");
-	if (*file) {
-		identity = kc_expand_home(file);
-		target.identity_file = identity;
-	}
-	if (*via) {
-		bastion = target;
-		bastion.host_key = NULL; /* that is the host's; known_hosts has this one */
-		parse_bastion(via, &bastion);
-		target.bastion = &bastion;
-	}
-	if (hop && !*via)
-		return kc_fail(err, KC_ENOTFOUND, "%s has no bastion", target.host);
-	return kc_ssh_open(hop ? &bastion : &target, ret, err);
+	if (r < 0)
+		return r;
+	if (hop && !l.via)
+		return kc_fail(err, KC_ENOTFOUND, "%s has no bastion", l.target.host);
+	attend(&l.target, h);
+	attend(&l.bastion, h);
+	if (l.via)
+		l.target.bastion = &l.bastion;
+	return kc_ssh_open(hop ? &l.bastion : &l.target, ret, err);
 }
 
 struct kc_host *host_find(struct kc_hosts *h, const char *task)

@@ -21,6 +21,13 @@ int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	      struct kc_host **ret, struct kc_err *err);
 /* Does the program ssh connect to it? */
 bool host_by_openssh(const json_t *ssh);
+/* Where ssh (of a record or a manifest) leads; bastion is set if via is. Borrows from ssh. */
+struct host_login {
+	struct kc_ssh_target target, bastion;
+	char *identity, *via;
+};
+int host_login(const json_t *ssh, struct host_login *ret, struct kc_err *err);
+void host_login_done(struct host_login *l);
 /* Log in, nothing more; hop: to the bastion of the host instead (KC_ENOTFOUND: it has none). */
 int host_connect(struct kc_hosts *h, const json_t *ssh, bool hop, struct kc_ssh **ret,
 		 struct kc_err *err);

@@ -2,8 +2,11 @@
 
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
+
+#define NODES_SHOWN 20 /* in an error */
 
 const char *status_state(const struct session *s)
 {
@@ -51,6 +54,43 @@ static json_t *nodes_of(const struct session *s)
 						      "addresses", addresses_of(task)));
 	}
 	return nodes;
+}
+
+static int no_such_host(const struct session *s, const char *node, struct kc_err *err)
+{
+	json_auto_t *nodes = nodes_of(s);
+	_cleanup_buf_ struct kc_buf list = { 0 };
+	size_t all = json_array_size(nodes), n = 0;
+
+	for (; n < all && n < NODES_SHOWN; n++)
+		kc_buf_printf(&list, "%s%s", n ? ", " : "",
+			      kc_json_get_str(json_array_get(nodes, n), "name", ""));
+	if (!node || !n)
+		return kc_fail(err, KC_ENOTFOUND,
+			       "cluster %s has no %s yet; finish `kubecdn cluster create`", s->name,
+			       n ? "control plane" : "host");
+	return kc_fail(err, KC_ENOTFOUND, "cluster %s has no host \"%s\"; there are %s%s", s->name,
+		       node, kc_buf_get(&list), n < all ? ", ..." : "");
+}
+
+int status_ssh(const struct session *s, const char *node, const json_t **ret, struct kc_err *err)
+{
+	const json_t *task, *ssh;
+	const char *id;
+
+	json_object_foreach((json_t *)(s->state ? kc_state_tasks(s->state) : NULL), id, task) {
+		const json_t *want = kc_json_at(task, "want.node");
+		bool this = node ? streq(kc_json_get_str(want, "name", ""), node)
+				 : streq(kc_json_get_str(want, "role", ""), "control-plane");
+
+		if (!this || !streq(kc_json_get_str(task, "kind", ""), "node"))
+			continue;
+		ssh = kc_json_at(task, "outputs.ssh");
+		/* Before it was reached for the first time: as wanted, if that is known. */
+		*ret = ssh ? ssh : json_object_get(task, "via");
+		return 0;
+	}
+	return no_such_host(s, node, err);
 }
 
 char *status_endpoint(struct session *s)

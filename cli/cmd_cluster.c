@@ -150,14 +150,9 @@ static int run_unlock(const struct kc_args *args, struct kc_err *err)
 					 "says who holds the lock");
 	/* --force is a number here: kc_verb_begin() would read it as a switch. */
 	v.args = args;
-	r = kc_cli_state(args, &v.state, err);
+	r = kc_verb_opts(args, &v.state, &v.opts, err);
 	if (r < 0)
 		return r;
-	v.opts = (struct kc_cluster_opts){ .state = v.state,
-					   .state_key_file = kc_args_str(args, "state-key-file"),
-					   .name = kc_args_pos(args, 0),
-					   .workers = -1,
-					   .clouds = kc_cli_clouds };
 	r = kc_cluster_unlock(&v.opts, (uint64_t)kc_args_long(args, "force", 0), err);
 	if (r < 0)
 		return r;

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bootstrap/cluster.h"
-#include "cli/cli.h"
 #include "cli/config.h"
+#include "cli/verb.h"
 #include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/opt_complete.h"
@@ -49,21 +48,6 @@ static bool of_cluster(const struct kc_args *args)
 	return kc_startswith(args->verb->path, "cluster ");
 }
 
-/* The options that name the state; false: there is no place for it. *state is owned. */
-static bool state_opts(const struct kc_args *args, char **state, struct kc_cluster_opts *ret)
-{
-	struct kc_err err;
-
-	if (kc_cli_state(args, state, &err) < 0)
-		return false;
-	*ret = (struct kc_cluster_opts){ .state = *state,
-					 .state_key_file = kc_args_str(args, "state-key-file"),
-					 .name = kc_args_pos(args, 0),
-					 .workers = -1,
-					 .clouds = kc_cli_clouds };
-	return true;
-}
-
 static void put_clusters(const struct kc_args *args, kc_opt_put *put, void *to)
 {
 	_cleanup_free_ char *state = NULL;
@@ -73,7 +57,7 @@ static void put_clusters(const struct kc_args *args, kc_opt_put *put, void *to)
 	struct kc_err err;
 	size_t i;
 
-	if (!state_opts(args, &state, &o))
+	if (kc_verb_opts(args, &state, &o, &err) < 0)
 		return;
 	o.name = NULL;
 	if (kc_cluster_list(&o, &list, &err) < 0)
@@ -96,7 +80,8 @@ static void put_hosts(const struct kc_args *args, kc_opt_put *put, void *to)
 	struct kc_err err;
 	size_t i;
 
-	if (!state_opts(args, &state, &o) || !o.name || kc_cluster_get(&o, &cluster, &err) < 0)
+	if (kc_verb_opts(args, &state, &o, &err) < 0 || !o.name ||
+	    kc_cluster_get(&o, &cluster, &err) < 0)
 		return;
 	json_array_foreach(kc_json_at(cluster, "status.nodes"), i, node)
 		put(to, kc_json_get_str(node, "name", ""), kc_json_get_str(node, "role", ""));

@@ -165,6 +165,21 @@ static int check_flags(const struct kc_verb_run *v, struct kc_err *err)
 	return o->cloud ? check_cloud(o->cloud, err) : 0;
 }
 
+int kc_verb_opts(const struct kc_args *args, char **ret_state, struct kc_cluster_opts *ret,
+		 struct kc_err *err)
+{
+	int r = kc_cli_state(args, ret_state, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct kc_cluster_opts){ .state = *ret_state,
+					 .state_key_file = kc_args_str(args, "state-key-file"),
+					 .name = kc_args_pos(args, 0),
+					 .workers = -1,
+					 .clouds = kc_cli_clouds };
+	return 0;
+}
+
 int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_err *err)
 {
 	int r;

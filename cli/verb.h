@@ -28,6 +28,11 @@ struct kc_verb_run {
 	size_t failed; /* tasks */
 };
 
+/* For who only looks at the state: the options of every command and the first argument as the
+ * cluster's name. *ret_state is owned, and what ret borrows. */
+int kc_verb_opts(const struct kc_args *args, char **ret_state, struct kc_cluster_opts *ret,
+		 struct kc_err *err);
+
 /* A KC_E*, or KC_EXIT_USAGE, or 0. The flags that the verb lacks keep their defaults. */
 int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_err *err);
 void kc_verb_done(struct kc_verb_run *v);

@@ -16,6 +16,7 @@
 #ifndef KC_NET_SSH_H
 #define KC_NET_SSH_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -103,6 +104,14 @@ const char *kc_ssh_stderr(const struct kc_ssh *s);
 /* Upload a local file: written beside remote with its mode, then renamed over it. */
 int kc_ssh_put(struct kc_ssh *s, const char *local, const char *remote, mode_t mode,
 	       struct kc_err *err);
+
+/*
+ * The words of a command line of the program ssh, for a person: it logs in where kc_ssh_open()
+ * does, with the same key and the same check of the host's, and runs command (its words,
+ * NULL-ended; none: a shell). tty: a terminal for command, too. Strings; new reference.
+ */
+int kc_ssh_command(const struct kc_ssh_target *t, bool tty, char *const *command, json_t **ret,
+		   struct kc_err *err);
 
 /* One word for sh, csh and fish alike. Owned. */
 char *kc_ssh_quote(const char *word);

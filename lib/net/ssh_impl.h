@@ -74,6 +74,8 @@ void ssh_release(struct kc_ssh *s);
 /* The last line of standard error that is not empty. Owned. */
 char *ssh_last_line(const struct kc_buf *b);
 
+/* The user's ssh_config: ssh looks in the home that passwd has, not in $HOME. Owned. */
+char *ssh_user_config(void);
 /* ssh_openssh.c: what the transport openssh does in another way. */
 int ssh_openssh_open(struct kc_ssh *s, const struct kc_ssh_target *t, struct kc_err *err);
 int ssh_openssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_code,

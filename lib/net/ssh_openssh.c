@@ -74,8 +74,7 @@ static void add_common(struct args *a, const struct openssh *o)
 	add(a, o->control);
 }
 
-/* The user's own file: ssh looks in the home that passwd has, not in $HOME. Owned. */
-static char *user_config(void)
+char *ssh_user_config(void)
 {
 	struct passwd pw, *found = NULL;
 	char buf[1024];
@@ -90,7 +89,7 @@ static char *user_config(void)
  */
 static int write_config(struct openssh *o, const struct kc_ssh_target *t, struct kc_err *err)
 {
-	_cleanup_free_ char *text = NULL, *known = NULL, *own = user_config();
+	_cleanup_free_ char *text = NULL, *known = NULL, *own = ssh_user_config();
 	const char *identity = t->identity_file;
 
 	text = xasprintf("BatchMode yes\nStrictHostKeyChecking %s\nServerAliveInterval %ld\n"

@@ -42,6 +42,12 @@ def test_create_and_validate(story):
     assert pending(story.cli.plan("update", "story")) == {}
 
 
+def test_a_person_gets_through_too(story):
+    """cluster ssh: the key that the manifest pins, by the bastion that it names."""
+    name = story.cli.ok("cluster", "ssh", "story", "w1", "--", "cat", "/etc/hostname").out
+    assert name == (story.lab["w1"].root / "etc/hostname").read_text()
+
+
 def test_a_change_goes_through(story):
     story.hosts[1]["labels"] = {"kubecdn.io/edge": "yes"}
     story.apply({"kube/node/w1": "update"})

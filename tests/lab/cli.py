@@ -53,7 +53,8 @@ class Cli:
         extra = ["--state", str(self.state)]
         if self.bundle and args[0] == "cluster" and args[1] in ("create", "update"):
             extra += ["--bundle", str(self.bundle)]
-        return [str(binary()), *map(str, args), *extra]
+        end = args.index("--") if "--" in args else len(args)
+        return [str(binary()), *map(str, args[:end]), *extra, *map(str, args[end:])]
 
     def env(self):
         env = {**os.environ, "KUBECDN_PROGRESS": "off", "NO_COLOR": "1"}
