@@ -1,10 +1,11 @@
 # Front door; CMake does the building. `make demo` and `make check` work on a bare Debian 12 as root.
-.PHONY: help deps build demo demo-down check quick lint format bench faults fuzz nightly
+.PHONY: help deps build install demo demo-down check quick lint format bench faults fuzz nightly
 
 help:
 	@echo "make demo      build, get Kubernetes, make a local cluster and use it (root)"
 	@echo "make demo-down delete that cluster"
 	@echo "make build     the release build: build/release/bin/kubecdn"
+	@echo "make install   that, its manual and completion, below PREFIX (/usr/local)"
 	@echo "make check     every test (root)"
 	@echo "make quick     builds, lints and unit tests only"
 	@echo "make nightly   every test, the slow ones and bigger samples included (root)"
@@ -19,6 +20,10 @@ deps:
 build: deps
 	@cmake --preset release >/dev/null
 	@cmake --build build/release -j $$(nproc)
+
+PREFIX ?= /usr/local
+install: build
+	@cmake --install build/release --prefix $(PREFIX)
 
 demo: build
 	@tools/demo.sh

@@ -14,7 +14,7 @@ packages="
 	libseccomp-dev zstd busybox-static
 	systemd-container debootstrap iproute2 nftables kmod openssh-client openssh-server
 	conntrack ethtool procps
-	clang clang-format clang-tidy codespell shellcheck python3 python3-venv python3-yaml
+	clang clang-format clang-tidy codespell shellcheck groff-base mandoc zsh fish python3 python3-venv python3-yaml
 	curl jq socat rsync
 "
 

@@ -42,6 +42,7 @@ lint shellcheck shell
 lint ruff python
 lint agent tests/lint/agent.sh "$build"
 lint reference tools/reference.sh "$build/bin/kubecdn" check
+lint manual tests/lint/manual.sh "$build/bin/kubecdn"
 lint clang-tidy tests/lint/tidy.sh "$build"
 
 if [ -n "$failed" ]; then
