@@ -17,18 +17,32 @@ static const char *const transports[] = { "libssh2", "openssh", NULL };
 
 static const struct kc_field taint = { .type = KC_FIELD_STRING,
 				       .check = kc_check_taint,
+				       .example = "dedicated=video:NoSchedule",
 				       .pattern = KC_PATTERN_TAINT };
-static const struct kc_field cidr = { .type = KC_FIELD_STRING, .check = kc_check_cidr };
-static const struct kc_field san = { .type = KC_FIELD_STRING, .check = kc_check_san };
-static const struct kc_field address = { .type = KC_FIELD_STRING, .check = kc_check_address };
-static const struct kc_field zone = { .type = KC_FIELD_STRING, .check = kc_check_word };
-static const struct kc_field mirror = { .type = KC_FIELD_STRING, .check = kc_check_url };
-static const struct kc_field exception = { .type = KC_FIELD_STRING, .check = kc_check_no_proxy };
+static const struct kc_field cidr = { .type = KC_FIELD_STRING,
+				      .check = kc_check_cidr,
+				      .example = "10.244.0.0/16" };
+static const struct kc_field san = { .type = KC_FIELD_STRING,
+				     .check = kc_check_san,
+				     .example = "api.example.com" };
+static const struct kc_field address = { .type = KC_FIELD_STRING,
+					 .check = kc_check_address,
+					 .example = "192.0.2.11" };
+static const struct kc_field zone = { .type = KC_FIELD_STRING,
+				      .check = kc_check_word,
+				      .example = "us-east-1a" };
+static const struct kc_field mirror = { .type = KC_FIELD_STRING,
+					.check = kc_check_url,
+					.example = "https://mirror.example.com" };
+static const struct kc_field exception = { .type = KC_FIELD_STRING,
+					   .check = kc_check_no_proxy,
+					   .example = ".example.com" };
 static const struct kc_field ca = { .type = KC_FIELD_STRING,
 				    .check = kc_check_ca,
 				    .multiline = true };
 static const struct kc_field addon = { .type = KC_FIELD_STRING,
 				       .check = kc_check_name,
+				       .example = "coredns",
 				       .pattern = KC_PATTERN_NAME };
 
 #define LABELS(text)                                                                               \
@@ -117,6 +131,7 @@ static const struct kc_field networking_fields[] = {
 static const struct kc_field api_fields[] = {
 	{ .name = "endpoint",
 	  .type = KC_FIELD_STRING,
+	  .example = "api.example.com:6443",
 	  .def = "\"\"",
 	  .check = kc_check_endpoint,
 	  .doc = "Name or address (with :PORT if not 6443) that clients reach the API server by. "
@@ -155,17 +170,21 @@ static const struct kc_field ssh_fields[] = {
 	  .doc = "TCP port of the SSH server." },
 	{ .name = "identityFile",
 	  .type = KC_FIELD_STRING,
+	  .example = "~/.ssh/id_ed25519",
 	  .def = "\"\"",
 	  .check = kc_check_ssh_path,
 	  .doc = "Private key file, absolute or below ~/. Empty: the agent, then the usual "
 		 "files." },
 	{ .name = "hostKey",
 	  .type = KC_FIELD_STRING,
+	  .example = "ssh-ed25519 "
+		     "AAAAC3NzaC1lZDI1NTE5AAAAIMDTVgUFfZy2t0w4A2vPALFsjCY/JBAzeKOucYp/6pIX",
 	  .def = "\"\"",
 	  .check = kc_check_host_key,
 	  .doc = "The host's public key, \"TYPE BASE64\". Empty: looked up in known_hosts." },
 	{ .name = "bastion",
 	  .type = KC_FIELD_STRING,
+	  .example = "root@203.0.113.5:22",
 	  .def = "\"\"",
 	  .check = kc_check_bastion,
 	  .doc = "USER@HOST:PORT to go through, by the same identityFile; known_hosts must have "
@@ -196,10 +215,12 @@ static const struct kc_field host_fields[] = {
 	  .doc = "Addresses that the other nodes reach this host by." },
 	{ .name = "externalAddress",
 	  .type = KC_FIELD_STRING,
+	  .example = "203.0.113.11",
 	  .check = kc_check_address,
 	  .doc = "Address that clients outside reach this host by, if it is another one." },
 	{ .name = "interface",
 	  .type = KC_FIELD_STRING,
+	  .example = "eth1",
 	  .check = kc_check_interface,
 	  .doc = "Network interface of the addresses, if flannel cannot tell by itself." },
 	ROLE,
@@ -223,6 +244,7 @@ static const struct kc_field group_fields[] = {
 	ROLE,
 	{ .name = "machineType",
 	  .type = KC_FIELD_STRING,
+	  .example = "t3.medium",
 	  .check = kc_check_word,
 	  .doc = "The cloud's name for the size of a machine, such as t3.medium." },
 	{ .name = "arch",
@@ -258,6 +280,7 @@ static const struct kc_field group_fields[] = {
 	  .doc = "Use machines that the cloud may take back at short notice." },
 	{ .name = "rootDisk",
 	  .type = KC_FIELD_STRING,
+	  .example = "50Gi",
 	  .check = kc_check_disk,
 	  .pattern = KC_PATTERN_DISK,
 	  .doc = "Size of the root disk, such as 50Gi. Absent: the image's." },
@@ -295,6 +318,7 @@ static const struct kc_field registry_fields[] = {
 	  .doc = "PEM certificate that the registry and its mirrors are signed by." },
 	{ .name = "credentialsFile",
 	  .type = KC_FIELD_STRING,
+	  .example = "~/.config/registry",
 	  .check = kc_check_ssh_path,
 	  .doc = "File on this machine that holds USER:PASSWORD; never part of the manifest." },
 	{ 0 }
@@ -304,11 +328,13 @@ static const struct kc_field registry = { .type = KC_FIELD_OBJECT, .fields = reg
 static const struct kc_field proxy_fields[] = {
 	{ .name = "http",
 	  .type = KC_FIELD_STRING,
+	  .example = "http://proxy.example.com:3128",
 	  .check = kc_check_proxy,
 	  .def = "\"\"",
 	  .doc = "Proxy for http:// URLs, http://host:port." },
 	{ .name = "https",
 	  .type = KC_FIELD_STRING,
+	  .example = "http://proxy.example.com:3128",
 	  .check = kc_check_proxy,
 	  .def = "\"\"",
 	  .doc = "Proxy for https:// URLs, http://host:port." },
@@ -345,6 +371,7 @@ static const struct kc_field spec_fields[] = {
 		 "containers on this machine (local)." },
 	{ .name = "region",
 	  .type = KC_FIELD_STRING,
+	  .example = "fra",
 	  .check = kc_check_word,
 	  .immutable = true,
 	  .def = "\"\"",
@@ -355,6 +382,7 @@ static const struct kc_field spec_fields[] = {
 	  .doc = "Where on earth the region is. Absent: looked up for the clouds' regions." },
 	{ .name = "kubernetesVersion",
 	  .type = KC_FIELD_STRING,
+	  .example = "1.37.2",
 	  .check = kc_check_version,
 	  .pattern = KC_PATTERN_VERSION,
 	  .doc = "Version of Kubernetes, such as 1.37.2. Absent: the one this program prefers." },

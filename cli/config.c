@@ -81,6 +81,8 @@ static void describe(struct kc_field *f, const struct kc_opt *o, char def[NAME_L
 		   : o->type != KC_OPT_STRING ? NULL
 		   : is_place(o)	      ? check_place
 					      : check_set;
+	f->pattern = f->check == check_set ? "." : NULL;
+	f->example = o->type == KC_OPT_DURATION ? "30m" : is_place(o) ? "~/kubecdn" : NULL;
 	if (o->type == KC_OPT_FLAG)
 		f->def = "false";
 	if (!o->def)

@@ -127,7 +127,9 @@ static int check_subnet(const char *s, struct kc_err *err)
 	return kc_fail(err, KC_EINVAL, "\"%.80s\" is no subnet; use one like 198.51.100.0/24", s);
 }
 
-static const struct kc_field address = { .type = KC_FIELD_STRING, .check = check_address };
+static const struct kc_field address = { .type = KC_FIELD_STRING,
+					 .check = check_address,
+					 .example = "192.0.2.11" };
 
 static const struct kc_field metadata_fields[] = {
 	{ .name = "name",
@@ -167,6 +169,7 @@ static const struct kc_field near_fields[] = {
 #define PLACE_FIELDS                                                                               \
 	{ .name = "at",                                                                            \
 	  .type = KC_FIELD_STRING,                                                                 \
+	  .example = "aws/eu-central-1", \
 	  .check = check_place,                                                                    \
 	  .doc = "The cloud region that it runs in, aws/eu-central-1, gcp/europe-west3 or "        \
 		 "azure/westeurope: where it is on the map, and what goes down with that cloud." },   \
@@ -240,6 +243,7 @@ static const struct kc_field region_fields[] = {
 	  .doc = "The region's name, a word in the name of its claim's record." },
 	{ .name = "publicKey",
 	  .type = KC_FIELD_STRING,
+	  .example = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=",
 	  .required = true,
 	  .check = check_public,
 	  .doc = "What its claims are signed with: an Ed25519 key's public half, the line between "
@@ -265,6 +269,7 @@ static const struct kc_field tsig_fields[] = {
 
 static const struct kc_field server_fields[] = { { .name = "address",
 						   .type = KC_FIELD_STRING,
+						   .example = "192.0.2.53",
 						   .required = true,
 						   .check = check_address,
 						   .doc = "Its address." },
@@ -288,6 +293,7 @@ static const struct kc_field publish_fields[] = {
 		 "azure: the clouds' DNS." },
 	{ .name = "server",
 	  .type = KC_FIELD_STRING,
+	  .example = "192.0.2.53",
 	  .check = check_address,
 	  .doc = "rfc2136, powerdns: address of the zone's primary server." },
 	{ .name = "port",
@@ -301,6 +307,7 @@ static const struct kc_field publish_fields[] = {
 	  .doc = "rfc2136, powerdns: the key that signs updates (RFC 8945)." },
 	{ .name = "api",
 	  .type = KC_FIELD_STRING,
+	  .example = "http://192.0.2.53:8081",
 	  .check = check_url,
 	  .doc = "powerdns: URL of its HTTP API, which LUA records are read by." },
 	{ .name = "apiKeyFile",
@@ -325,6 +332,7 @@ static const struct kc_field publish_fields[] = {
 	  .doc = "azure: the resource group of the zone; Traffic Manager profiles go there, too." },
 	{ .name = "endpoint",
 	  .type = KC_FIELD_STRING,
+	  .example = "https://dns.example.com",
 	  .check = check_url,
 	  .doc = "route53, clouddns, azure: URL of the API, when it is not the public one." },
 	{ .name = "ns",
@@ -373,6 +381,7 @@ static const struct kc_field health_fields[] = {
 static const struct kc_field failover_fields[] = {
 	{ .name = "within",
 	  .type = KC_FIELD_STRING,
+	  .example = "90s",
 	  .check = check_duration,
 	  .doc = "How long after an endpoint dies the last client may still be sent there: the "
 		 "time "
@@ -439,11 +448,14 @@ static const struct kc_field ttl_fields[] = {
 	{ 0 }
 };
 
-static const struct kc_field subnet = { .type = KC_FIELD_STRING, .check = check_subnet };
+static const struct kc_field subnet = { .type = KC_FIELD_STRING,
+					.check = check_subnet,
+					.example = "198.51.100.0/24" };
 
 static const struct kc_field verify_fields[] = {
 	{ .name = "within",
 	  .type = KC_FIELD_STRING,
+	  .example = "90s",
 	  .check = check_duration,
 	  .def = "\"30s\"",
 	  .doc = "How long every server may take to answer what was written, by UDP and TCP. "
@@ -466,6 +478,7 @@ static const struct kc_field fence = { .type = KC_FIELD_OBJECT, .fields = fence_
 static const struct kc_field spec_fields[] = {
 	{ .name = "zone",
 	  .type = KC_FIELD_STRING,
+	  .example = "example.com",
 	  .required = true,
 	  .immutable = true,
 	  .check = check_zone,

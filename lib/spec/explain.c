@@ -69,6 +69,7 @@ static void put_facts(struct kc_buf *b, const struct kc_field *f)
 {
 	_cleanup_free_ char *type = kc_spec_type_name(f);
 	const char *const *values = f->item ? f->item->values : f->values;
+	const char *example = f->item ? f->item->example : f->example;
 
 	kc_buf_printf(b, "<%s>", type);
 	if (f->required)
@@ -81,6 +82,8 @@ static void put_facts(struct kc_buf *b, const struct kc_field *f)
 		kc_buf_printf(b, ", one of %s", all);
 	}
 	put_range(b, f);
+	if (example && (!f->def || strlen(f->def) == 2)) /* "" and [] are no example */
+		kc_buf_printf(b, ", for example %s", example);
 	if (f->immutable)
 		kc_buf_puts(b, ", fixed after creation");
 	if (f->since)

@@ -19,6 +19,8 @@ static void put_string(json_t *o, const struct kc_field *f)
 			json_array_append_new(all, json_string(f->values[i]));
 		json_object_set_new(o, "enum", all);
 	}
+	if (f->example)
+		json_object_set_new(o, "examples", kc_pack("[s]", f->example));
 	if (f->pattern)
 		json_object_set_new(o, "pattern", json_string(f->pattern));
 	if (f->required)

@@ -45,6 +45,7 @@ struct kc_field {
 	const char *const *values;   /* strings: all that are allowed, NULL-terminated */
 	kc_field_check *check;	     /* strings; maps: each value */
 	kc_field_check *check_key;   /* maps: each key */
+	const char *example;	     /* strings: one good value, where the rest does not tell */
 	const char *pattern;	     /* for editors: a regular expression check agrees with */
 	int64_t min, max;	     /* numbers: range if they differ; lists: count */
 	bool required;		     /* strings must not be empty either */
