@@ -438,6 +438,7 @@ const struct kc_verb kc_cli_dns[] = {
 	  .description = "Reads the zone's servers and changes nothing. Records that the policy's\n"
 			 "owner did not make are refused, with what stands there.",
 	  .examples = "kubecdn dns plan -f www.yaml",
+	  .looks = true,
 	  .opts = plan_lists,
 	  .run = run_plan },
 	{ .path = "dns apply",
@@ -448,6 +449,7 @@ const struct kc_verb kc_cli_dns[] = {
 		  "what was before is put back if it does not answer so in time. Exit code 3:\n"
 		  "some copies were changed and others were not.",
 	  .examples = "kubecdn dns apply -f www.yaml --yes",
+	  .looks = true,
 	  .opts = apply_lists,
 	  .run = run_apply },
 	{ .path = "dns verify",
@@ -457,6 +459,7 @@ const struct kc_verb kc_cli_dns[] = {
 		  "policy's names; what leads to one elsewhere in the zone is a warning. Nothing\n"
 		  "is changed. Exit code 1: something is otherwise, which is said.",
 	  .examples = "kubecdn dns verify -f www.yaml",
+	  .looks = true,
 	  .opts = verify_lists,
 	  .run = run_verify },
 	{ .path = "dns status",
@@ -468,6 +471,7 @@ const struct kc_verb kc_cli_dns[] = {
 		  "change; refused, unreachable: why. Exit code 2: not all are served.",
 	  .examples = "kubecdn dns status -f www.yaml\n"
 		      "kubecdn dns status -f www.yaml --watch",
+	  .looks = true,
 	  .opts = status_lists,
 	  .run = kc_cli_dns_status },
 	{ .path = "dns simulate",
@@ -484,6 +488,7 @@ const struct kc_verb kc_cli_dns[] = {
 	  .examples = "kubecdn dns simulate -f www.yaml\n"
 		      "kubecdn dns simulate -f www.yaml --fail cloud=aws --load 300\n"
 		      "kubecdn dns simulate -f www.yaml --html map.html",
+	  .looks = true,
 	  .opts = simulate_lists,
 	  .run = kc_cli_dns_simulate },
 	{ .path = "dns export",
@@ -493,6 +498,7 @@ const struct kc_verb kc_cli_dns[] = {
 			 "comments.\n"
 			 "Claims of regions are read from the first copy that can be.",
 	  .examples = "kubecdn dns export -f www.yaml >> example.com.zone",
+	  .looks = true,
 	  .opts = export_lists,
 	  .run = kc_cli_dns_export },
 	{ .path = "dns ns",
@@ -507,6 +513,7 @@ const struct kc_verb kc_cli_dns[] = {
 		  "The parent of the zone is not changed.",
 	  .examples = "kubecdn dns ns -f www.yaml\n"
 		      "kubecdn dns ns -f www.yaml --yes",
+	  .looks = true,
 	  .opts = ns_lists,
 	  .run = kc_cli_dns_ns },
 	{ .path = "dns adopt",
@@ -517,6 +524,7 @@ const struct kc_verb kc_cli_dns[] = {
 		  "is refused.",
 	  .examples = "kubecdn dns adopt -f www.yaml\n"
 		      "kubecdn dns adopt -f www.yaml --yes",
+	  .looks = true,
 	  .opts = apply_lists,
 	  .run = run_adopt },
 	{ .path = "dns delete",
@@ -528,6 +536,7 @@ const struct kc_verb kc_cli_dns[] = {
 		  "is refused.",
 	  .examples = "kubecdn dns delete -f www.yaml --yes\n"
 		      "kubecdn dns delete -f www.yaml --yes --wait",
+	  .looks = true,
 	  .opts = delete_lists,
 	  .run = run_delete },
 	{ .path = "dns claim",
@@ -539,6 +548,7 @@ const struct kc_verb kc_cli_dns[] = {
 	  .examples = "kubecdn dns claim -f www.yaml --region eu --key eu.key --addresses "
 		      "192.0.2.1,2001:db8::1 --yes\n"
 		      "kubecdn dns claim -f www.yaml --region eu --key eu.key --withdraw --yes",
+	  .looks = true,
 	  .opts = claim_lists,
 	  .run = run_claim },
 	{ NULL },

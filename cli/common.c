@@ -18,7 +18,7 @@
 #include "lib/codec/yaml.h"
 
 static atomic_bool cancel;
-static volatile sig_atomic_t interrupts, timed_out;
+static volatile sig_atomic_t interrupts, timed_out, only_looks;
 
 static void on_interrupt(int sig)
 {
@@ -39,8 +39,23 @@ static void on_interrupt(int sig)
 
 static void on_alarm(int sig)
 {
+	static const char over[] = "kubecdn: --timeout has passed\n";
+
+	if (only_looks) {
+		kc_run_kill_all();
+		kc_tty_restore();
+		if (write(STDERR_FILENO, over, sizeof(over) - 1) < 0)
+			errno = 0; /* nobody listens */
+		_exit(1);
+	}
 	timed_out = 1;
 	atomic_store(&cancel, true);
+}
+
+static bool acts(const struct kc_args *args)
+{
+	return (kc_args_knows(args, "yes") && kc_args_bool(args, "yes")) ||
+	       (kc_args_knows(args, "confirm") && kc_args_given(args, "confirm"));
 }
 
 int kc_cli_start(const struct kc_args *args, struct kc_err *err)
@@ -52,6 +67,7 @@ int kc_cli_start(const struct kc_args *args, struct kc_err *err)
 	long timeout = limited ? kc_args_long(args, "timeout", 0) : 0;
 	struct itimerval timer = { .it_value = { timeout / 1000, timeout % 1000 * 1000 } };
 
+	only_looks = args->verb->looks && !acts(args);
 	sigemptyset(&interrupt.sa_mask);
 	sigemptyset(&alarmed.sa_mask);
 	sigaction(SIGINT, &interrupt, NULL);

@@ -58,6 +58,7 @@ struct kc_verb {
 	int min_args, max_args;
 	bool rest;    /* words behind "--" are no arguments, but handed on as kc_args.rest */
 	bool endless; /* it runs until it is stopped: by a time limit only if that is typed */
+	bool looks;   /* without --yes or --confirm it changes nothing: it may end at any moment */
 	bool hidden;  /* for programs: in no help, manual or completion */
 	const struct kc_opt *const *opts; /* lists of options, NULL-terminated, or NULL */
 	int (*run)(const struct kc_args *args, struct kc_err *err); /* an exit code, or KC_E* */

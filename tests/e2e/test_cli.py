@@ -265,8 +265,9 @@ def test_where_the_state_is(run, tmp_path):
         (["--no-color"], {}, False),
         ([], {"NO_COLOR": "1"}, False),
         ([], {"NO_COLOR": ""}, True),
+        ([], {"KUBECDN_NO_COLOR": "true"}, False),
     ],
-    ids=["terminal", "flag", "NO_COLOR", "empty"],
+    ids=["terminal", "flag", "NO_COLOR", "empty", "KUBECDN_NO_COLOR"],
 )
 def test_colour(preview, args, env, colour):
     ours, theirs = pty.openpty()

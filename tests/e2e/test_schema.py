@@ -229,7 +229,8 @@ def spoilt(r, text):
     """Another string, not far away."""
     n = r.randrange(len(text) + 1)
     letters = "aZ09-_.:/=@ \\é"
-    return r.choice([text[:n] + r.choice(letters) + text[n:], text[:n] + text[n + 1 :], text.upper(), text * 9])
+    more, less = text[:n] + r.choice(letters) + text[n:], text[:n] + text[n + 1 :]
+    return r.choice([more, less, text.upper(), text * 9])
 
 
 @pytest.mark.parametrize("kind", KINDS)
