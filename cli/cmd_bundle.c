@@ -134,7 +134,10 @@ const struct kc_verb kc_cli_bundle[] = {
 	  .opts = build_lists,
 	  .run = run_build },
 	{ .path = "bundle verify",
-	  .summary = "Hash everything in a bundle",
+	  .summary = "Check everything in a bundle against its hashes",
+	  .description =
+		  "Without DIR the newest one built. Exit 1: the first thing that is damaged.",
+	  .examples = "kubecdn bundle verify\nkubecdn bundle verify /media/usb/bundle",
 	  .positional = "[DIR]",
 	  .max_args = 1,
 	  .looks = true,

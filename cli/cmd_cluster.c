@@ -16,7 +16,7 @@ static const struct kc_opt preview_opts[] = {
 	{ "force", .type = KC_OPT_FLAG, .doc = "Pass the safety gate on large changes" },
 	{ "parallelism", .type = KC_OPT_INT, .meta = "N", .min = 1, .max = 256,
 	  .env = "KUBECDN_PARALLELISM",
-	  .doc = "Tasks at a time (default: what the providers allow)" },
+	  .doc = "Operations at a time (default: what the providers allow)" },
 	{ NULL },
 };
 
@@ -242,6 +242,11 @@ const struct kc_verb kc_cli_cluster[] = {
 		.path = "cluster delete",
 		.aliases = (const char *const[]){ "delete cluster", NULL },
 		.summary = "Delete a cluster and everything that was made for it",
+		.description = "Hosts of your own are left as they were before; machines that were "
+			       "made are gone.\n"
+			       "An interrupted run is resumed by the same command. --forget HOST "
+			       "goes on without\n"
+			       "one that is gone for good.",
 		.examples = "kubecdn cluster delete fra1\nkubecdn cluster delete fra1 --yes",
 		.positional = "NAME",
 		.min_args = 1,
@@ -269,6 +274,9 @@ const struct kc_verb kc_cli_cluster[] = {
 	{
 		.path = "cluster unlock",
 		.summary = "Take the lock away from an operator that is gone",
+		.description = "Only if that process has ended for certain: whoever still runs "
+			       "finds out at its\n"
+			       "next change, and stops there.",
 		.examples = "kubecdn cluster unlock fra1 --force 7",
 		.positional = "NAME",
 		.min_args = 1,

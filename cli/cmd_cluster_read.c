@@ -185,13 +185,16 @@ const struct kc_verb kc_cli_cluster_read[] = {
 	{ .path = "cluster list",
 	  .aliases = (const char *const[]){ "cluster ls", "get clusters", NULL },
 	  .summary = "List the clusters in the state store",
+	  .examples = "kubecdn cluster list\nkubecdn cluster list -o json | jq -r '.[].name'",
 	  .looks = true,
 	  .opts = list_lists,
 	  .run = run_list },
 	{ .path = "cluster get",
 	  .aliases = (const char *const[]){ "get cluster", NULL },
 	  .summary = "Show one cluster: its manifest with defaults, and its status",
-	  .examples = "kubecdn cluster get fra1 -o json",
+	  .description = "As it is recorded; no host is asked. -o yaml prints the manifest, with "
+			 "its status.",
+	  .examples = "kubecdn cluster get fra1\nkubecdn cluster get fra1 -o yaml",
 	  NAMED,
 	  .looks = true,
 	  .opts = list_lists,
@@ -199,7 +202,9 @@ const struct kc_verb kc_cli_cluster_read[] = {
 	{ .path = "cluster validate",
 	  .aliases = (const char *const[]){ "validate cluster", NULL },
 	  .summary = "Check that a cluster works",
-	  .description = "Exit 0: healthy. 2: reachable, but not healthy. 1: not reachable.",
+	  .description =
+		  "Asks the API server and every host, and changes nothing. Exit 0: healthy. 2:\n"
+		  "reachable, but not healthy. 1: not reachable.",
 	  .examples = "kubecdn cluster validate fra1 --wait 5m",
 	  NAMED,
 	  .looks = true,
@@ -208,6 +213,9 @@ const struct kc_verb kc_cli_cluster_read[] = {
 	{ .path = "cluster export kubeconfig",
 	  .aliases = (const char *const[]){ "cluster kubeconfig", "export kubeconfig", NULL },
 	  .summary = "Export a kubeconfig with a fresh admin certificate",
+	  .description = "The certificate is short-lived, as it cannot be revoked: export another "
+			 "one when\n"
+			 "it has ended.",
 	  .examples = "kubecdn cluster export kubeconfig fra1 --to ~/.kube/fra1",
 	  NAMED,
 	  .looks = true,

@@ -192,7 +192,7 @@ const struct kc_verb kc_cli_completion[] = {
 	  .summary = "Print what makes TAB complete commands, for a shell",
 	  .description = "Verbs, flags, their values, names of clusters and hosts, fields to "
 			 "explain, files.\n"
-			 "The packages that `cmake --install` makes bring it along.",
+			 "`make install` puts all three where the shells look.",
 	  .examples = "source <(kubecdn completion bash)\n"
 		      "kubecdn completion zsh > ~/.zfunc/_kubecdn\n"
 		      "kubecdn completion fish > ~/.config/fish/completions/kubecdn.fish",

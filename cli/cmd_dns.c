@@ -463,7 +463,7 @@ const struct kc_verb kc_cli_dns[] = {
 	  .opts = verify_lists,
 	  .run = run_verify },
 	{ .path = "dns status",
-	  .summary = "How every copy of a zone stands, and what each region claims",
+	  .summary = "Show how every copy of a zone stands, and what each region claims",
 	  .description =
 		  "served: as the policy says, and every server answers so; unserved: written, "
 		  "but\n"
@@ -492,8 +492,8 @@ const struct kc_verb kc_cli_dns[] = {
 	  .opts = simulate_lists,
 	  .run = kc_cli_dns_simulate },
 	{ .path = "dns export",
-	  .summary =
-		  "A TrafficPolicy as a piece of a zone file, for servers nobody here can change",
+	  .summary = "Print a TrafficPolicy as a piece of a zone file, for servers nobody here can "
+		     "change",
 	  .description = "Plain records and the owner's mark; what plain records lose stands in "
 			 "comments.\n"
 			 "Claims of regions are read from the first copy that can be.",
@@ -502,8 +502,8 @@ const struct kc_verb kc_cli_dns[] = {
 	  .opts = export_lists,
 	  .run = kc_cli_dns_export },
 	{ .path = "dns ns",
-	  .summary = "Which name servers a zone with several copies is to have (a preview without "
-		     "--yes)",
+	  .summary =
+		  "Choose the name servers of a zone with several copies (a preview without --yes)",
 	  .description =
 		  "Reads what every provider offers and has, and chooses: all that one insists "
 		  "on,\n"

@@ -80,8 +80,12 @@ static int run_version(const struct kc_args *args, struct kc_err *err)
 const struct kc_verb kc_cli_explain[] = {
 	{ .path = "explain",
 	  .summary = "Explain a field of a manifest",
-	  .description = "The text comes from the table that also validates manifests.",
+	  .description =
+		  "Without FIELD: the kinds of manifests, and your settings (config). What it says "
+		  "comes\n"
+		  "from the table that manifests are checked by: type, default, what is allowed.",
 	  .examples = "kubecdn explain cluster.spec.networking\n"
+		      "kubecdn explain config\n"
 		      "kubecdn explain --json-schema Cluster > cluster.schema.json",
 	  .positional = "[FIELD]",
 	  .max_args = 1,

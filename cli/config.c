@@ -54,6 +54,13 @@ static bool is_place(const struct kc_opt *o)
 	       (streq(o->meta, "FILE") || streq(o->meta, "DIR") || streq(o->meta, "URL"));
 }
 
+static const char *example_of(const struct kc_opt *o)
+{
+	return streq(o->meta, "FILE")  ? "~/.config/kubecdn/state.keys"
+	       : streq(o->meta, "DIR") ? "~/bundle"
+				       : "~/clusters";
+}
+
 /* "state-key-file" as "stateKeyFile". */
 static void camel(const char *name, char out[NAME_LEN])
 {
@@ -82,7 +89,7 @@ static void describe(struct kc_field *f, const struct kc_opt *o, char def[NAME_L
 		   : is_place(o)	      ? check_place
 					      : check_set;
 	f->pattern = f->check == check_set ? "." : NULL;
-	f->example = o->type == KC_OPT_DURATION ? "30m" : is_place(o) ? "~/kubecdn" : NULL;
+	f->example = o->type == KC_OPT_DURATION ? "30m" : is_place(o) ? example_of(o) : NULL;
 	if (o->type == KC_OPT_FLAG)
 		f->def = "false";
 	if (!o->def)

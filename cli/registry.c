@@ -11,7 +11,7 @@ const struct kc_cloud *const kc_cli_clouds[] = {
 };
 
 static const struct kc_noun nouns[] = {
-	{ "cluster", "Clusters" },
+	{ "cluster", "Clusters: make, change, check, enter and delete them" },
 	{ "dns", "DNS: where names lead, at all providers of a zone" },
 	{ "bundle", "Bundles: everything a cluster is made of, in one directory" },
 	{ NULL, NULL },
@@ -57,5 +57,9 @@ const struct kc_program kc_cli_program = {
 	.nouns = nouns,
 	.verbs = verbs,
 	.global = global,
-	.footer = "cluster create, update and delete show a preview; they act with --yes.",
+	.footer =
+		"What changes something shows a preview, and acts with --yes. Exit codes: 0 done, "
+		"1 failed, "
+		"2 changes\n"
+		"(--detailed-exitcode) or not healthy, 3 some failed, 64 wrong usage, 130 stopped.",
 };

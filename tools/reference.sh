@@ -14,7 +14,10 @@ if [ "${2:-}" = check ]; then
 	trap 'rm -rf "$out"' EXIT
 fi
 mkdir -p "$out"
-unset KUBECDN_STATE KUBECDN_PROGRESS KUBECDN_DEBUG KUBECDN_BUNDLE XDG_STATE_HOME
+for variable in $(env | sed -n "s/^\\(KUBECDN_[A-Z_]*\\)=.*/\\1/p"); do
+	unset "$variable"
+done
+export KUBECDN_CONFIG=/dev/null
 
 block() { printf '\n```\n%s\n```\n' "$1"; }
 
@@ -39,10 +42,12 @@ fields() {
 	done
 }
 
-# manifest KIND FIELD: the page of a kind.
-manifest() {
-	printf '# The %s manifest\n\nMade by tools/reference.sh from `kubecdn explain`; do not edit.\n' "$1"
-	fields "$2"
+# page KIND: its title, and the fields of the kind.
+page() {
+	title="The $1 manifest"
+	[ "$1" != Config ] || title="Settings: ~/.config/kubecdn/config.yaml"
+	printf '# %s\n\nMade by tools/reference.sh from `kubecdn explain`; do not edit.\n' "$title"
+	fields "$(echo "$1" | tr '[:upper:]' '[:lower:]')"
 }
 
 # One row a cause, as `cluster why --causes` lists them.
@@ -61,12 +66,14 @@ causes() {
 	"$kubecdn" cluster why --causes | sed -n '2,$s/^\([A-Z_]*\)  *\(.*[^ ]\) *$/| `\1` | \2 |/p'
 }
 
-pages="commands.md cluster.md traffic-policy.md causes.md"
-
+pages="commands.md causes.md"
 commands >"$out/commands.md"
-manifest Cluster cluster >"$out/cluster.md"
 causes >"$out/causes.md"
-manifest TrafficPolicy trafficpolicy >"$out/traffic-policy.md"
+for kind in $("$kubecdn" explain | sed -n 's/^\([A-Z][A-Za-z]*\)  .*/\1/p'); do
+	file=$(echo "$kind" | sed 's/\([a-z]\)\([A-Z]\)/\1-\2/' | tr '[:upper:]' '[:lower:]').md
+	pages="$pages $file"
+	page "$kind" >"$out/$file"
+done
 [ "$out" = "$to" ] && exit 0
 same=true
 for page in $pages; do

@@ -100,6 +100,8 @@ static int unknown_command(const struct kc_program *p, char *const *words, int n
 		names[i] = found[i];
 	for (int i = 0; i < known; i++)
 		kc_buf_printf(&before, "%s ", words[i]);
+	if (!known && count < OPT_WORDS)
+		names[count++] = "help";
 	near = kc_nearest(words[known], names, count);
 	if (near)
 		return kc_fail(err, KC_EINVAL,

@@ -29,12 +29,12 @@ def run(tmp_path):
 
 def verbs():
     out = subprocess.run([KUBECDN, "--help"], capture_output=True, text=True, check=True).stdout
-    return re.findall(r"^  ((?:cluster|dns|bundle)(?: \w+)+|explain|version) {2,}", out, re.M)
+    return re.findall(r"^  ([a-z]+(?: [a-z]+)*) {2,}[A-Z]", out, re.M)
 
 
 def test_help_of_every_verb(run):
     found = verbs()
-    assert {"cluster create", "bundle build", "explain", "version"} <= set(found)
+    assert {"cluster create", "bundle build", "explain", "version", "completion"} <= set(found)
     for verb in found:
         r = run(*verb.split(), "--help")
         assert (r.returncode, r.stderr) == (0, ""), verb
@@ -55,6 +55,7 @@ def test_commands_of_the_docs_exist(run):
 @pytest.mark.parametrize(
     ("args", "why"),
     [
+        (["hlep"], 'did you mean "kubecdn help"?'),
         (["clutser", "create"], 'did you mean "kubecdn cluster"?'),
         (["cluster", "crate"], 'did you mean "kubecdn cluster create"?'),
         (["cluster", "create", "--wrokers", "1"], "did you mean --workers?"),

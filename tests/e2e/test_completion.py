@@ -37,7 +37,7 @@ def asked(env, *words):
 
 
 def test_what_may_come_next(env):
-    assert asked(env, "clus")[0] == {"cluster": "Clusters"}
+    assert asked(env, "clus")[0] == {"cluster": "Clusters: make, change, check, enter and delete them"}
     verbs = asked(env, "cluster", "")[0]
     assert verbs["get"].startswith("Show one cluster") and {"create", "export"} <= set(verbs)
     assert "Export a kubeconfig" in asked(env, "cluster", "export", "")[0]["kubeconfig"]

@@ -9,6 +9,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/opt.h"
+#include "lib/base/opt_man.h"
 #include "lib/base/str.h"
 
 static int run(const struct kc_args *a, struct kc_err *err)
@@ -40,6 +41,9 @@ static const struct kc_verb verbs[] = {
 	{ "cluster delete", .summary = "Delete a cluster", .positional = "NAME", .min_args = 1,
 	  .max_args = 1, .run = run },
 	{ "version", .summary = "Print the version", .run = run },
+	{ "cluster enter", .summary = "Enter it's.\\", .positional = "NAME", .min_args = 1,
+	  .max_args = 1, .rest = true, .run = run },
+	{ "__secret", .summary = "Of programs", .rest = true, .hidden = true, .run = run },
 	{ NULL },
 };
 static const struct kc_noun nouns[] = { { "cluster", "Clusters" }, { NULL, NULL } };
@@ -192,12 +196,90 @@ static void test_help(void **state)
 	BAD("there is no command \"clutser\"; did you mean \"kc cluster\"?", "clutser", "--help");
 }
 
+static void test_rest(void **state)
+{
+	struct kc_err err;
+	struct kc_args a;
+
+	GOOD(&a, "cluster", "enter", "fra1", "-v", "--", "ls", "-v", "--", "x");
+	assert_int_equal(a.args, 1);
+	assert_true(kc_args_bool(&a, "verbose"));
+	assert_string_equal(a.rest[0], "ls");
+	assert_string_equal(a.rest[1], "-v");
+	assert_string_equal(a.rest[2], "--");
+	assert_string_equal(a.rest[3], "x");
+	assert_null(a.rest[4]);
+	GOOD(&a, "cluster", "enter", "fra1");
+	assert_null(a.rest[0]);
+	GOOD(&a, "cluster", "enter", "fra1", "--");
+	assert_null(a.rest[0]);
+	GOOD(&a, "__secret", "--", "--help"); /* not for us */
+	assert_string_equal(a.rest[0], "--help");
+	BAD("kc cluster enter: \"b\" is one argument too many: kc cluster enter NAME", "cluster",
+	    "enter", "a", "b", "--", "c");
+	BAD("there is no command \"__secre\"; see `kc --help`", "__secre");
+}
+
+static void test_settings(void **state)
+{
+	struct kc_err err;
+	struct kc_args a;
+
+	GOOD(&a, "cluster", "create", "--wait", "7m");
+	kc_args_configure(&a, "state", "/file");
+	kc_args_configure(&a, "wait", "9m");
+	kc_args_configure(&a, "not-of-this-verb", "x");
+	assert_string_equal(kc_args_str(&a, "state"), "/file");
+	assert_false(kc_args_given(&a, "state"));
+	assert_int_equal(kc_args_long(&a, "wait", 0), 7 * 60000);
+	setenv("OPT_TEST_STATE", "/variable", 1);
+	GOOD(&a, "cluster", "create", "--verbose=0", "--yes=1");
+	kc_args_configure(&a, "state", "/file");
+	kc_args_configure(&a, "wait", "9m");
+	assert_string_equal(kc_args_str(&a, "state"), "/variable");
+	assert_int_equal(kc_args_long(&a, "wait", 0), 9 * 60000); /* but a default gives way */
+	assert_true(kc_args_bool(&a, "yes"));
+	unsetenv("OPT_TEST_STATE");
+}
+
+static int keep_page(void *cookie, const char *name, const char *text, struct kc_err *err)
+{
+	kc_buf_printf(cookie, "== %s\n%s", name, text);
+	return 0;
+}
+
+static void test_manual(void **state)
+{
+	static const struct kc_manual_item codes[] = { { "0", "Done" }, { NULL, NULL } };
+	const struct kc_manual m = {
+		.version = "kc 1",
+		.title = "kc manual",
+		.description = "One.\n\nTwo.",
+		.exits = codes,
+		.see = "ls(1)",
+	};
+	_cleanup_buf_ struct kc_buf out = { 0 };
+	const char *text;
+
+	assert_int_equal(kc_opt_man(&program, &m, keep_page, &out, NULL), 0);
+	text = kc_buf_get(&out);
+	assert_non_null(strstr(text, "== kc\n.TH KC 1 \"\" \"kc 1\" \"kc manual\"\n"));
+	assert_non_null(strstr(text, "== kc-cluster\n"));
+	assert_non_null(strstr(text, "== kc-cluster-create\n"));
+	assert_non_null(strstr(text, "\\fB\\-f\\fR, \\fB\\-\\-file\\fR \\fIFILE\\fR\n"
+				     "Manifest, \\- for stdin.\n"));
+	assert_non_null(strstr(text, ".SH EXIT STATUS\n.TP\n\\fB0\\fR\nDone.\n"));
+	assert_non_null(strstr(text, "\\- Enter it\\(aqs.\\e\n")); /* roff, not its markup */
+	assert_null(strstr(text, "secret"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flags),	 cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_misspelt), cmocka_unit_test(test_wrong_values),
-		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_help),	 cmocka_unit_test(test_rest),
+		cmocka_unit_test(test_settings), cmocka_unit_test(test_manual),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
