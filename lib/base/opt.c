@@ -306,8 +306,8 @@ static int add_arg(struct kc_args *a, const char *word, struct kc_err *err)
 			       "%s takes no argument, but got \"%s\"; see `%s --help`", cmd, word,
 			       cmd);
 	if (a->args == a->verb->max_args || a->args == KC_ARG_MAX)
-		return kc_fail(err, KC_EINVAL, "%s: \"%s\" is one argument too many: %s %s", cmd,
-			       word, cmd, a->verb->positional);
+		return kc_fail(err, KC_EINVAL, "%s: \"%s\" is one argument too many: %s %s%s", cmd,
+			       word, cmd, a->verb->positional, a->verb->rest ? " -- COMMAND" : "");
 	a->arg[a->args++] = word;
 	return 0;
 }

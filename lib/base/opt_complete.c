@@ -1,5 +1,6 @@
 #include "lib/base/opt_complete.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,19 +61,26 @@ static void put_commands(struct answer *a, char *const *words, int n)
 
 /* ---- values ---- */
 
-/* meta: "FILE", "DIR", "NAME", "bash|zsh". */
-static void put_values(struct answer *a, const char *meta)
+/* "bash|zsh", or "N|last", of which one stands for others. */
+static void put_alternatives(struct answer *a, const char *meta)
 {
 	_cleanup_free_ char *copy = xstrdup(meta);
 	char *save = NULL;
 
+	for (char *w = strtok_r(copy, "|", &save); w; w = strtok_r(NULL, "|", &save))
+		if (!isupper((unsigned char)*w))
+			put(a, w, NULL);
+}
+
+/* meta: "FILE", "DIR", "NAME", "bash|zsh". */
+static void put_values(struct answer *a, const char *meta)
+{
 	if (streq(meta, "FILE"))
 		a->more = ":files";
 	else if (streq(meta, "DIR") || streq(meta, "URL"))
 		a->more = ":dirs";
 	else if (strchr(meta, '|'))
-		for (char *w = strtok_r(copy, "|", &save); w; w = strtok_r(NULL, "|", &save))
-			put(a, w, NULL);
+		put_alternatives(a, meta);
 	else
 		a->values(&a->args, meta, a->word + strlen(a->before), put, a);
 }

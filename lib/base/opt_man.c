@@ -255,6 +255,10 @@ static void about(struct page *g, const struct kc_verb *v)
 	sentence(g->out, v->summary);
 	if (v->description)
 		paragraphs(g, v->description);
+	if (v->endless)
+		kc_buf_puts(g->out,
+			    ".PP\nIt runs until it is stopped: a time limit counts only if it "
+			    "is typed.\n");
 	if (!v->aliases)
 		return;
 	kc_buf_puts(g->out, ".PP\nIt may also be typed as");

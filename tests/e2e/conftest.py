@@ -15,6 +15,8 @@ from lab.dns import RECORDS
 from lab.hosts import CACHE, LabHosts, run
 from lab.nameservers import Bind, Knot, PowerDNS
 
+os.environ["XDG_CONFIG_HOME"] = "/nonexistent"  # whoever runs the tests may have settings
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "slow: only in make nightly (KC_NIGHTLY=1)")

@@ -16,7 +16,7 @@ STATE = REPO / "tests/fixtures/state/1/whole"  # with a cluster fra1, whose host
 
 @pytest.fixture
 def env(tmp_path, built):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("KUBECDN")}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("KUBECDN", "XDG_"))}
     state = shutil.copytree(STATE, tmp_path / "state")
     (tmp_path / "manifests").mkdir()
     (tmp_path / "manifests" / "own.yaml").touch()

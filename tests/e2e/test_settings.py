@@ -262,13 +262,20 @@ def test_timeout_of_create_by_a_variable(run, silent, manifest, bundle):
     assert server.all
 
 
-@pytest.mark.parametrize("verb", ["plan", "apply --yes", "verify", "status", "adopt", "delete", "ns"])
-def test_timeout_of_dns(run, silent, tmp_path, verb):
+DNS = ["plan", "apply --yes", "verify", "status", "adopt", "delete", "ns"]
+REGIONS = ["claim --region eu --withdraw", "export", "simulate"]  # these read claims
+
+
+@pytest.mark.parametrize("verb", DNS + REGIONS)
+def test_timeout_of_dns(run, silent, tmp_path, keys, verb):
     server = silent(60)
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # hears, and says nothing
     udp.bind(("127.0.0.1", server.port))
     text = (REPO / "examples/traffic-policy.yaml").read_text().replace("5300", str(server.port))
     file, secret = tmp_path / "policy.yaml", tmp_path / "kc.secret"
+    if verb in REGIONS:
+        text = text.replace("  ttl:", f"  regions: [{{name: eu, publicKey: {keys['eu'][1]}}}]\n  ttl:")
+    verb = verb.replace("eu --", f"eu --key {keys['eu'][0]} --")
     file.write_text(text.replace("kc.secret", str(secret)))
     secret.write_text("c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0\n")
     secret.chmod(0o600)

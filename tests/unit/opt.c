@@ -215,8 +215,8 @@ static void test_rest(void **state)
 	assert_null(a.rest[0]);
 	GOOD(&a, "__secret", "--", "--help"); /* not for us */
 	assert_string_equal(a.rest[0], "--help");
-	BAD("kc cluster enter: \"b\" is one argument too many: kc cluster enter NAME", "cluster",
-	    "enter", "a", "b", "--", "c");
+	BAD("kc cluster enter: \"b\" is one argument too many: kc cluster enter NAME -- COMMAND",
+	    "cluster", "enter", "a", "b", "--", "c");
 	BAD("there is no command \"__secre\"; see `kc --help`", "__secre");
 }
 
