@@ -253,6 +253,7 @@ const struct kc_verb kc_cli_doctor[] = {
 			 "is bad. For a cluster that does not work: `kubecdn cluster why`.",
 	  .examples = "kubecdn doctor\n"
 		      "kubecdn doctor -f cluster.yaml",
+	  .looks = true,
 	  .opts = doctor_lists,
 	  .run = run_doctor },
 	{ NULL },

@@ -112,6 +112,7 @@ const struct kc_verb kc_cli_why[] = {
 		      "kubecdn cluster why fra1 -o json",
 	  .positional = "[NAME]",
 	  .max_args = 1,
+	  .looks = true,
 	  .opts = why_lists,
 	  .run = run_why },
 	{ NULL },

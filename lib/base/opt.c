@@ -456,7 +456,7 @@ void kc_args_configure(struct kc_args *a, const char *name, const char *value)
 {
 	struct kc_opt_value *v = opt_by_name(a, name, strlen(name));
 
-	if (v && !v->given && !v->env)
+	if (v && v->opt->env && !v->given && !v->env)
 		v->value = value;
 }
 

@@ -100,8 +100,8 @@ int kc_opt_parse(const struct kc_program *p, int argc, char *const *argv, struct
 		 struct kc_err *err);
 void kc_args_done(struct kc_args *a);
 
-/* A value from a file of settings, which has been checked: taken unless the command line or the
- * environment says otherwise, or the verb does not know the option. */
+/* A value from a file of settings, which has been checked: taken if the verb has this option with a
+ * variable (others may have its name), and neither the command line nor the environment a value. */
 void kc_args_configure(struct kc_args *a, const char *name, const char *value);
 
 /* Values by name. Asking for an option that the verb does not declare is a bug and aborts. */
