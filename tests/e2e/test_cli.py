@@ -4,10 +4,12 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml as pyyaml
 from lab import yaml
 from lab.snapshot import tree_of
 
@@ -123,6 +125,24 @@ def test_version(run):
     assert run("--version").stdout == text
     assert json.loads(run("--version", "-o", "json").stdout) == v
     assert run("--version", "--wrong").returncode == 64
+
+
+ODD = ["yes", "on", "012", "1e3", "null", "2026-11-28", "0x1f", "true", "1_000", "", "1.0", "no"]
+
+
+@pytest.mark.parametrize(
+    "args", [["version"], ["cluster", "list"], ["cluster", "get", "fra1"], ["bundle", "list"]], ids=" ".join
+)
+def test_yaml_for_others_to_read(run, tmp_path, args):
+    """By a parser that is not ours, and of YAML 1.1, to which yes, 012 and 2026-11-28 are no strings."""
+    state = shutil.copytree(TOP / "tests/fixtures/state/1/whole", tmp_path / "fixture")
+    spec = state / "clusters/fra1/spec.yaml"
+    labels = "".join(f'\n    a{i}: "{v}"' for i, v in enumerate(ODD))
+    spec.write_text(spec.read_text().replace("  labels: {}", f"  labels:{labels}", 1))
+    env = {"KUBECDN_STATE": str(state)}
+    r = run(*args, "-o", "yaml", env=env)
+    assert (r.returncode, r.stderr) == (0, "")
+    assert pyyaml.safe_load(r.stdout) == json.loads(run(*args, "-o", "json", env=env).stdout)
 
 
 def test_explain(run):
