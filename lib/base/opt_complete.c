@@ -136,17 +136,33 @@ static void put_argument(struct answer *a)
 
 /* ---- the words before ---- */
 
-static void read_flag(struct answer *a, const char *w)
+/* "-yo", "-f=FILE" */
+static void read_letters(struct answer *a, const char *s)
 {
-	size_t len = w[1] == '-' ? strcspn(w + 2, "=") : 1;
-	struct kc_opt_value *v =
-		w[1] == '-' ? opt_by_name(&a->args, w + 2, len) : opt_by_letter(&a->args, w[1]);
-	const char *glued = w + (w[1] == '-' ? 2 + len : 2);
+	for (; *s; s++) {
+		struct kc_opt_value *v = opt_by_letter(&a->args, *s);
+
+		if (!v)
+			return;
+		if (v->opt->type == KC_OPT_FLAG)
+			continue;
+		if (s[1])
+			v->value = s + (s[1] == '=' ? 2 : 1);
+		else
+			a->open = v->opt;
+		return;
+	}
+}
+
+static void read_flag(struct answer *a, const char *name)
+{
+	size_t len = strcspn(name, "=");
+	struct kc_opt_value *v = opt_by_name(&a->args, name, len);
 
 	if (!v)
 		return;
-	if (*glued)
-		v->value = glued + (*glued == '=');
+	if (name[len])
+		v->value = name + len + 1;
 	else if (v->opt->type != KC_OPT_FLAG)
 		a->open = v->opt;
 }
@@ -161,8 +177,10 @@ static void read_word(struct answer *a, const char *w)
 			a->args.arg[a->args.args++] = w;
 	} else if (streq(w, "--")) {
 		a->plain = true;
+	} else if (w[1] == '-') {
+		read_flag(a, w + 2);
 	} else {
-		read_flag(a, w);
+		read_letters(a, w + 1);
 	}
 }
 

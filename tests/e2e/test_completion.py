@@ -2,6 +2,7 @@
 
 import os
 import pty
+import random
 import re
 import select
 import shutil
@@ -55,6 +56,18 @@ def test_what_may_come_next(env):
     assert asked(env, "cluster", "create", "--bundle", "")[1] == ":dirs"
     assert asked(env, "bundle", "verify", "")[1] == ":dirs"
     assert asked(env, "version", "") == ({}, ":none")
+    assert set(asked(env, "cluster", "create", "-yo", "")[0]) == {"text", "json", "yaml"}
+    assert asked(env, "cluster", "create", "-yf", "")[1] == ":files"
+    assert "fra1" in asked(env, "cluster", "create", "-fx", "-yojson", "")[0]
+
+
+def test_any_words(env):
+    """What makes no sense is answered, too."""
+    r = random.Random(3)
+    parts = ["cluster", "create", "get", "ssh", "fra1", "help", "--", "-", "--output=", "-o", "-yx", "--state",
+             "é", "-f=", "--=", "", "explain", "cluster.spec..", "cluster.", "__complete", "x" * 3000, "\t"]
+    for _ in range(60):
+        asked(env, *(r.choice(parts) for _ in range(r.randrange(1, 25))))
 
 
 def test_clusters_and_fields(env, tmp_path):
