@@ -64,8 +64,11 @@ def test_what_may_come_next(env):
 def test_any_words(env):
     """What makes no sense is answered, too."""
     r = random.Random(3)
-    parts = ["cluster", "create", "get", "ssh", "fra1", "help", "--", "-", "--output=", "-o", "-yx", "--state",
-             "é", "-f=", "--=", "", "explain", "cluster.spec..", "cluster.", "__complete", "x" * 3000, "\t"]
+    parts = [
+        "cluster", "create", "get", "ssh", "fra1", "help", "--", "-", "--output=", "-o", "-yx",
+        "--state", "é", "-f=", "--=", "", "explain", "cluster.spec..", "cluster.", "__complete",
+        "x" * 3000, "\t",
+    ]
     for _ in range(60):
         asked(env, *(r.choice(parts) for _ in range(r.randrange(1, 25))))
 
