@@ -465,7 +465,16 @@ static int wait_more(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms, 
 	*ret_delay_ms = backoff(r->engine, j->node->provider, j->tries++);
 	if (*ret_delay_ms > limit - spent)
 		*ret_delay_ms = limit - spent + 1;
+	j->slept_ms += *ret_delay_ms;
 	return KC_EAGAIN;
+}
+
+static void job_ended(struct kc_job *j, const char *result, const char *error)
+{
+	j->result = result;
+	j->error = xstrdup(error);
+	if (j->start_ms)
+		j->end_ms = kc_now_ms();
 }
 
 static void job_failed(struct kc_run *r, struct kc_job *j, const struct kc_err *err)
@@ -500,6 +509,7 @@ int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms)
 		rc = wait_more(r, j, ret_delay_ms, &err);
 	if (rc == KC_EAGAIN)
 		return rc;
+	job_ended(j, rc < 0 ? "failed" : "done", rc < 0 ? err.msg : NULL);
 	if (rc < 0) {
 		err.code = rc;
 		job_failed(r, j, &err);
@@ -517,6 +527,7 @@ void kc_job_skipped(struct kc_run *r, struct kc_job *j, size_t because)
 	struct kc_call c = call_of(r, j);
 	_cleanup_free_ char *text = NULL;
 
+	job_ended(j, because == KC_NONE ? "stopped" : "skipped", NULL);
 	if (because == KC_NONE) {
 		note_first(r, KC_ECANCELED,
 			   "stopped before all was done; run the command again to go on");

@@ -9,6 +9,7 @@
  *	apply.c   one job's steps                          (over call.c, intent.c)
  *	intent.c  its intent and result                    (over state.c)
  *	run.c     all jobs of an apply                     (over sched.c)
+ *	times.c   when each of them ran                    (after run.c)
  *
  * While sched.c runs, a node is written by the one thread that runs its job and
  * read by jobs that depend on it, which start later; nothing else is shared
@@ -69,6 +70,7 @@ struct kc_plan {
 	struct kc_node *nodes;
 	size_t n, *order;
 	json_t *json;
+	json_t *times; /* of the last apply; or NULL */
 };
 
 /* scan.c: [{id, kind, found: [actual]}] of every kind that has list, sorted. */
@@ -159,6 +161,9 @@ struct kc_sched {
 	size_t lanes;
 	int threads;
 	void *cookie;
+	/* Nothing that it depends on is in the way any more; a limit or a cap may be. Under the
+	 * scheduler's lock. Optional. */
+	void (*due)(void *cookie, size_t job);
 	/* 0: done. KC_EAGAIN: again in *ret_delay_ms. Else failed: its dependents are skipped. */
 	int (*run)(void *cookie, size_t job, int64_t *ret_delay_ms);
 	/* because: the failed job, or KC_NONE when canceled. */
@@ -184,7 +189,9 @@ struct kc_job {
 	bool removing; /* destroy first: the old incarnation is on its way out */
 	bool renewed;  /* the old incarnation of a replace is out of the way */
 	unsigned tries;
-	int64_t start_ms;
+	int64_t due_ms, start_ms, end_ms, slept_ms;
+	const char *result; /* times.c; NULL: under way */
+	char *error;
 	int64_t generation, token_of; /* token is of that generation */
 	char token[33];
 	struct kc_err waiting; /* why it was last told to wait */
@@ -200,6 +207,9 @@ struct kc_run {
 	bool failed;
 };
 void kc_jobs_make(struct kc_run *r, struct kc_sched *s);
+
+/* times.c: what kc_plan_times() says after an apply */
+json_t *kc_times_make(const struct kc_run *r, const struct kc_sched *s);
 
 /* intent.c: what goes into the journal */
 const char *kc_job_token(struct kc_run *r, struct kc_job *j);

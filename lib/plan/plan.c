@@ -38,6 +38,7 @@ void kc_plan_free(struct kc_plan *p)
 	json_decref(p->strays);
 	json_decref(p->index);
 	json_decref(p->json);
+	json_decref(p->times);
 	free(p);
 }
 

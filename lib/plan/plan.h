@@ -115,4 +115,15 @@ int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err);
 /* After apply: one task's outputs (its last actual), or NULL; borrowed. */
 const json_t *kc_plan_output(const struct kc_plan *p, const char *id);
 
+/*
+ * What an apply did and when, one entry for each of its steps (a replace may have two):
+ *   {"id", "kind", "action", "provider", "part": "remove|cleanup" of a replace, "limit",
+ *    "after": [positions in this list], "due": nothing it depends on was in the way any more,
+ *    "start", "end", "slept": waiting for it to become ready, "why": the last reason for that,
+ *    "result": "done|failed|skipped|stopped", "error"}
+ * Times are kc_now_ms(). Before an apply: what there is to do, without times and results. New
+ * reference.
+ */
+json_t *kc_plan_times(const struct kc_plan *p);
+
 #endif

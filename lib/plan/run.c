@@ -1,7 +1,7 @@
 /* One apply: a plan's jobs through the scheduler. */
 #include <stdlib.h>
 
-#include "lib/base/str.h"
+#include "lib/base/clock.h"
 #include "lib/plan/engine.h"
 
 static int run_cb(void *cookie, size_t job, int64_t *ret_delay_ms)
@@ -16,6 +16,13 @@ static void skipped_cb(void *cookie, size_t job, size_t because)
 	struct kc_run *r = cookie;
 
 	kc_job_skipped(r, &r->jobs[job], because);
+}
+
+static void due_cb(void *cookie, size_t job)
+{
+	struct kc_run *r = cookie;
+
+	r->jobs[job].due_ms = kc_now_ms();
 }
 
 static bool canceled_cb(void *cookie)
@@ -38,6 +45,7 @@ int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
 	struct kc_run r = { .engine = e, .plan = p, .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct kc_sched s = {
 		.cookie = &r,
+		.due = due_cb,
 		.run = run_cb,
 		.skipped = skipped_cb,
 		.canceled = canceled_cb,
@@ -59,8 +67,12 @@ int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err)
 		rc = kc_scan_left(e, p, &r.first);
 	if (rc < 0)
 		r.failed = true;
-	for (size_t i = 0; i < r.n; i++)
+	json_decref(p->times);
+	p->times = kc_times_make(&r, &s);
+	for (size_t i = 0; i < r.n; i++) {
 		kc_idx_done(&s.jobs[i].deps);
+		free(r.jobs[i].error);
+	}
 	kc_caller_done(&r.caller);
 	free(s.jobs);
 	free(r.jobs);

@@ -150,6 +150,8 @@ static void release(struct sched *x, size_t job)
 {
 	size_t i = x->limit_of[job];
 
+	if (x->s->due)
+		x->s->due(x->s->cookie, job);
 	if (i != KC_NONE && !x->holds[job]) {
 		if (x->limits[i].used >= x->limits[i].max) {
 			push(x, &x->limits[i].head, &x->limits[i].tail, job);
