@@ -11,9 +11,11 @@
 #include "bootstrap/session.h"
 #include "bootstrap/status.h"
 #include "bootstrap/validate.h"
+#include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
+#include "lib/plan/timeline.h"
 
 static int gate(const struct session *s, struct kc_err *err)
 {
@@ -50,6 +52,7 @@ static int make_plan(struct session *s, struct kc_err *err)
 	r = kc_plan_make(&s->engine, s->tasks, &s->plan, err);
 	if (r < 0)
 		return session_lost_hosts(s, r, err);
+	runs_phase(&s->runs, "preflight");
 	r = kc_preflight(s->plan, s->tasks, err);
 	/* Hosts that are not what they should be fail here for that reason, too. */
 	return r < 0 ? r : kc_reach(&s->hosts, s->plan, s->tasks, err);
@@ -72,10 +75,12 @@ static int converge(struct session *s, struct kc_err *err)
 	if (r < 0)
 		return r;
 	session_phase(s, "apply");
+	session_keep_run(s, "running", 0, NULL);
 	kc_kube_ctx_expect(s->kube);
 	r = kc_plan_apply(&s->engine, s->plan, err);
 	if (r == 0)
 		r = kc_state_compact(s->state, err);
+	session_keep_run(s, r == 0 && !s->deleting ? "running" : NULL, r, err);
 	return r;
 }
 
@@ -195,7 +200,10 @@ static int create_or_update(const struct kc_cluster_opts *o, const struct kc_clu
 	/* Also when the cluster is not healthy yet: the host is dropped by now. */
 	if (forgotten)
 		tell_forgotten(&s, forgotten);
-	return settle(&s, err);
+	r = settle(&s, err);
+	runs_phase(&s.runs, NULL);
+	session_keep_run(&s, NULL, r, err);
+	return r;
 }
 
 int kc_cluster_create(const struct kc_cluster_opts *o, const struct kc_cluster_io *io,
@@ -440,6 +448,55 @@ int kc_cluster_ssh(const struct kc_cluster_opts *o, const char *host, bool tty,
 	if (login.via)
 		login.target.bastion = &login.bastion;
 	return kc_ssh_command(&login.target, tty, command, ret, err);
+}
+
+/* "3, 5, 7". Owned. */
+static char *numbers_text(const json_t *numbers)
+{
+	_cleanup_buf_ struct kc_buf text = { 0 };
+	const json_t *n;
+	size_t i;
+
+	json_array_foreach((json_t *)numbers, i, n)
+		kc_buf_printf(&text, "%s%lld", i ? ", " : "", (long long)json_integer_value(n));
+	return kc_buf_steal(&text);
+}
+
+int kc_cluster_timeline(const struct kc_cluster_opts *o, uint64_t run, json_t **ret,
+			struct kc_err *err)
+{
+	_cleanup_session_ struct session s;
+	json_auto_t *numbers = NULL, *found = NULL;
+	_cleanup_free_ char *known = NULL;
+	size_t n;
+	int r;
+
+	r = session_open(&s, o, NULL, err);
+	if (r == 0)
+		r = session_stored(&s, &s.cluster, err);
+	if (r == 0)
+		r = runs_list(s.store, s.prefix, &numbers, err);
+	if (r < 0)
+		return r;
+	n = json_array_size(numbers);
+	if (!n)
+		return kc_fail(err, KC_ENOTFOUND,
+			       "cluster %s has no run yet that changed something; the next create, "
+			       "update or delete with --yes leaves one",
+			       s.name);
+	if (!run)
+		run = (uint64_t)json_integer_value(json_array_get(numbers, n - 1));
+	known = numbers_text(numbers);
+	r = runs_get(s.store, s.prefix, s.uid, run, &found, err);
+	if (r == KC_ENOTFOUND)
+		return kc_fail(err, r, "cluster %s has no run %llu; there are: %s", s.name,
+			       (unsigned long long)run, known);
+	if (r < 0)
+		return r;
+	*ret = kc_timeline_report(found);
+	json_object_set_new(*ret, "cluster", json_string(s.name));
+	json_object_set(*ret, "runs", numbers);
+	return 0;
 }
 
 int kc_cluster_unlock(const struct kc_cluster_opts *o, uint64_t fence, struct kc_err *err)

@@ -111,6 +111,10 @@ int kc_cluster_ssh(const struct kc_cluster_opts *o, const char *host, bool tty,
  */
 int kc_cluster_rekey(const struct kc_cluster_opts *o, bool unseal, bool writing, json_t **ret_keys,
 		     struct kc_err *err);
+/* One of the last ten runs that changed something, as kc_timeline_report() has it; run 0: the last.
+ * Also of a run that is under way, or that was killed. */
+int kc_cluster_timeline(const struct kc_cluster_opts *o, uint64_t run, json_t **ret,
+			struct kc_err *err);
 int kc_cluster_unlock(const struct kc_cluster_opts *o, uint64_t fence, struct kc_err *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "bootstrap/hosts_priv.h"
 #include "bootstrap/node/protocol.h"
 #include "lib/base/buf.h"
+#include "lib/base/clock.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
@@ -236,10 +237,18 @@ struct kc_host *host_find(struct kc_hosts *h, const char *task)
 	return host;
 }
 
+static void tell(const struct kc_hosts *h, const char *task, const char *what, int64_t since_ms,
+		 int r)
+{
+	if (h->step)
+		h->step(h->step_cookie, task, what, since_ms, r == 0);
+}
+
 int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	      struct kc_host **ret, struct kc_err *err)
 {
 	struct kc_host *host = host_find(h, task->id);
+	int64_t since = kc_now_ms();
 	int r;
 
 	if (host) {
@@ -249,8 +258,12 @@ int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	host = xcalloc(1, sizeof(*host));
 	host->hosts = h;
 	r = host_connect(h, ssh, false, &host->ssh, err);
-	if (r == 0)
+	tell(h, task->id, "connect", since, r);
+	since = kc_now_ms();
+	if (r == 0) {
 		r = find_agent(h, host, err);
+		tell(h, task->id, host->tmp ? "upload the agent" : "find the agent", since, r);
+	}
 	if (r < 0) {
 		host_close(host);
 		return r;
@@ -370,6 +383,8 @@ int host_call(struct kc_host *host, const struct kc_task *task, const char *verb
 	      const json_t *envelope, json_t **ret, struct kc_err *err)
 {
 	struct kc_agent_lines l = { .task = task };
+	_cleanup_free_ char *what = xasprintf("agent: %s", verb);
+	int64_t since = kc_now_ms();
 	bool silent = false;
 	int r = run_agent(host, &l, verb, envelope, &silent, err);
 
@@ -383,6 +398,8 @@ int host_call(struct kc_host *host, const struct kc_task *task, const char *verb
 			    kc_ssh_name(host->ssh), verb);
 	if (r == 0)
 		r = check_agent(host, l.last, err);
+	if (!streq(verb, "probe")) /* asked again and again */
+		tell(host->hosts, task->id, what, since, r);
 	if (r == 0)
 		*ret = TAKE(l.last);
 	json_decref(l.last);
@@ -458,12 +475,15 @@ int host_send_blobs(struct kc_hosts *h, struct kc_host *host, const struct kc_ta
 	struct kc_ssh_exec exec = {
 		.command = command, .feed = feed_blobs, .cookie = &s, .idle_ms = 300000
 	};
+	_cleanup_free_ char *what = xasprintf("send %zu blobs", json_array_size(blobs));
+	int64_t since = kc_now_ms();
 	int code = 0, r;
 
 	if (json_array_size(blobs) == 0)
 		return 0;
 	r = kc_ssh_exec(host->ssh, &exec, &code, err);
 	kc_closep(&s.fd);
+	tell(h, task->id, what, since, code ? KC_EFAIL : r);
 	if (r == 0 && code)
 		r = last_words(host, "recv", code, err);
 	return r < 0 ? kc_wrap(err, "sending %zu blobs", json_array_size(blobs)) : 0;

@@ -45,8 +45,12 @@ struct kc_hosts {
 	const struct kc_ssh_phrases *phrases;
 	void *phrases_cookie;
 	const atomic_bool *cancel; /* stops long calls; or NULL */
-	bool closing;		   /* tidying up goes on after a cancel */
-	pthread_mutex_t lock;	   /* of the list */
+	/* Told of what was done on a host, once it is over: its task, since when, whether it went
+	 * well. From any thread. Optional. */
+	void (*step)(void *cookie, const char *task, const char *what, int64_t since_ms, bool ok);
+	void *step_cookie;
+	bool closing;	      /* tidying up goes on after a cancel */
+	pthread_mutex_t lock; /* of the list */
 	struct kc_host *list;
 	struct kc_route *routes;
 };

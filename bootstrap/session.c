@@ -19,6 +19,7 @@ static const char no_uid[] = "00000000000000000000000000000000";
 
 void session_phase(struct session *s, const char *name)
 {
+	runs_phase(&s->runs, name);
 	if (s->io && s->io->phase)
 		s->io->phase(s->io->cookie, name);
 }
@@ -48,6 +49,8 @@ int session_open(struct session *s, const struct kc_cluster_opts *o, const struc
 	s->o = o;
 	s->io = io;
 	kc_hosts_init(&s->hosts);
+	runs_init(&s->runs);
+	runs_phase(&s->runs, "prepare");
 	s->cache = kc_cache_dir();
 	r = kc_store_open_sealed(o->state, o->state_key_file, &s->store, err);
 	if (r < 0)
@@ -71,6 +74,7 @@ void session_close(struct session *s)
 	json_decref(s->tasks);
 	json_decref(s->specs);
 	json_decref(s->lost);
+	runs_done(&s->runs);
 	free(s->name);
 	free(s->prefix);
 	free(s->uid);
@@ -318,6 +322,7 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 	int r = 0;
 
 	s->writing = writing;
+	s->runs.verb = verb;
 	if (writing) {
 		r = take_lock(s, verb, &older, err);
 		if (r < 0)
@@ -339,6 +344,9 @@ int session_begin(struct session *s, const char *verb, bool writing, struct kc_e
 		r = 0;
 	}
 	s->secrets = (struct kc_secrets){ .store = s->store, .prefix = s->prefix };
+	if (r == 0 && s->exists && writing)
+		runs_settle(s->store, s->prefix, s->uid, fence,
+			    NULL); /* history: never in the way */
 	if (r == 0 && s->exists)
 		r = open_state(s, fence, err);
 	s->engine.fence = fence;
@@ -427,4 +435,35 @@ int session_kube_conf(void *cookie, struct kc_kube_conf *ret, struct kc_err *err
 	};
 	kc_hosts_route(&s->hosts, ssh, address, &ret->dial, &ret->dial_cookie);
 	return 0;
+}
+
+static void tell_unkept(struct session *s, const struct kc_err *why)
+{
+	_cleanup_free_ char *text =
+		xasprintf("The timeline of this run could not be kept: %s", why->msg);
+
+	if (s->io && s->io->note)
+		s->io->note(s->io->cookie, text);
+}
+
+void session_keep_run(struct session *s, const char *state, int code, const struct kc_err *why)
+{
+	struct kc_err err = { 0 };
+	json_auto_t *run = NULL;
+	int r;
+
+	if (!s->plan || !kc_plan_pending(s->plan) || !s->lock || (!s->runs.stored && !state))
+		return;
+	if (!state)
+		state = code == 0 ? "done" : code == KC_ECANCELED ? "stopped" : "failed";
+	run = runs_json(&s->runs, s->engine.fence, kc_plan_times(s->plan), state,
+			code < 0 ? why->msg : NULL);
+	r = kc_lock_check(s->lock, &err);
+	if (r == 0)
+		r = runs_put(s->store, s->prefix, run, &err);
+	if (r == 0 && !s->runs.stored)
+		r = runs_prune(s->store, s->prefix, &err);
+	if (r < 0 && !s->runs.stored)
+		tell_unkept(s, &err);
+	s->runs.stored = true;
 }

@@ -10,6 +10,7 @@
 
 #include "bootstrap/cluster.h"
 #include "bootstrap/hosts.h"
+#include "bootstrap/runs.h"
 #include "bootstrap/secrets.h"
 #include "lib/objects/objects.h"
 #include "lib/plan/state.h"
@@ -42,6 +43,7 @@ struct session {
 	json_t *lost; /* {node task: why it failed} of this run */
 	struct kc_engine engine;
 	struct kc_plan *plan;
+	struct runs runs;
 };
 
 /* Open the store and settle the name; the cluster itself may not exist. */
@@ -79,6 +81,12 @@ int session_looking(struct session *s, struct kc_err *err);
 int session_cloud(const struct session *s, const char *name, const struct kc_cloud **ret,
 		  struct kc_err *err);
 void session_phase(struct session *s, const char *name);
+/*
+ * Keep this run (bootstrap/runs.h) in a state: "running" before the first change, then what it came
+ * to, NULL to tell that from code and why. Nothing is kept of what changes nothing. Never in the
+ * way: the user is told if it fails.
+ */
+void session_keep_run(struct session *s, const char *state, int code, const struct kc_err *why);
 /* Address of the API server, from the inventory, this run or the record; NULL: not known. Owned. */
 char *session_api_address(struct session *s);
 /* A client with this process's own short-lived certificate. */

@@ -117,13 +117,24 @@ static void forward_event(void *cookie, const struct kc_event *ev)
 	/* The plan's error names one host; session_lost_hosts() says the same of all of them. */
 	if (ev->what == KC_EV_FAILED && ev->text && streq(ev->kind, "node"))
 		json_object_set_new(s->lost, ev->task, json_string(ev->text));
+	if (ev->detail)
+		runs_event(&s->runs, ev->task, ev->detail);
 	if (s->io && s->io->event)
 		s->io->event(s->io->cookie, ev);
+}
+
+static void host_step(void *cookie, const char *task, const char *what, int64_t since_ms, bool ok)
+{
+	struct session *s = cookie;
+
+	runs_step(&s->runs, task, what, since_ms, ok);
 }
 
 /* Who stops the hosts' sessions, and who is asked for passphrases. */
 static void listen_to_user(struct session *s)
 {
+	s->hosts.step = host_step;
+	s->hosts.step_cookie = s;
 	if (!s->io)
 		return;
 	s->hosts.cancel = s->io->cancel;

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/plan/engine.h"
@@ -273,6 +274,35 @@ static int replay(struct kc_state *s, struct snapshot *n, struct kc_err *err)
 	return 0;
 }
 
+int kc_state_journal(struct kc_store *store, const char *prefix, const char *uid, uint64_t fence,
+		     json_t **ret, struct kc_err *err)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/journal/", prefix);
+	json_auto_t *keys = NULL, *out = json_array();
+	uint64_t f, q;
+	json_t *k;
+	size_t i;
+	int r = kc_store_list(store, dir, &keys, err);
+
+	json_array_foreach(keys, i, k) {
+		const char *key = json_string_value(k);
+		json_auto_t *seg = NULL;
+
+		if (!parse_key(key, &f, &q) || f != fence)
+			continue;
+		r = kc_store_get_json(store, key, &kc_journal_format, &seg, NULL, err);
+		if (r < 0 && r != KC_ENOTFOUND) /* or somebody folds it in just now */
+			return r;
+		if (streq(kc_json_get_str(seg, "uid", uid), uid))
+			json_array_extend(out, json_object_get(seg, "entries"));
+	}
+	if (r == KC_ENOTFOUND)
+		r = 0;
+	if (r == 0)
+		*ret = TAKE(out);
+	return r;
+}
+
 static int put_record(struct kc_state *s, const json_t *tasks, const json_t *generations,
 		      uint64_t serial, const char *if_match, struct kc_err *err)
 {
@@ -459,6 +489,7 @@ int kc_state_append(struct kc_state *s, json_t *entry, bool durable, struct kc_e
 		return r;
 	}
 	json_object_set_new(entry, "seq", json_integer((json_int_t)++s->seq));
+	json_object_set_new(entry, "at", json_integer((json_int_t)kc_realtime_ms()));
 	fold(s->tasks, s->generations, entry);
 	json_array_append_new(s->queue, entry);
 	s->dirty = true;

@@ -42,6 +42,13 @@ const json_t *kc_state_tasks(const struct kc_state *s);
 json_t *kc_state_copy(struct kc_state *s);
 /* Fold the journal into the record. Skipped without harm by a crash. */
 int kc_state_compact(struct kc_state *s, struct kc_err *err);
+/*
+ * The entries that a fence left in the journal and nobody has folded in since, in their order: what
+ * a run that was killed had begun ({"task", "intent", "at"}) and ended ({"task", "result", "at"};
+ * at in milliseconds since 1970). New reference.
+ */
+int kc_state_journal(struct kc_store *store, const char *prefix, const char *uid, uint64_t fence,
+		     json_t **ret, struct kc_err *err);
 /* Drop one task from the record without touching the resource (--forget). */
 int kc_state_forget(struct kc_state *s, const char *id, struct kc_err *err);
 void kc_state_close(struct kc_state *s);
