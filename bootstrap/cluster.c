@@ -201,7 +201,6 @@ static int create_or_update(const struct kc_cluster_opts *o, const struct kc_clu
 	if (forgotten)
 		tell_forgotten(&s, forgotten);
 	r = settle(&s, err);
-	runs_phase(&s.runs, NULL);
 	session_keep_run(&s, NULL, r, err);
 	return r;
 }

@@ -53,24 +53,26 @@ static int64_t now(const struct runs *r)
 	return kc_now_ms() - r->begin_ms;
 }
 
-/* Under the lock. */
-static void end_phase(struct runs *r)
+/* The last phase, as it is at a moment. */
+static void end_phase(json_t *phases, int64_t at)
 {
-	json_t *last = json_array_get(r->phases, json_array_size(r->phases) - 1);
+	json_t *last = json_array_get(phases, json_array_size(phases) - 1);
 
-	if (last && !json_object_get(last, "ms"))
+	if (last)
 		json_object_set_new(last, "ms",
-				    json_integer((json_int_t)(now(r) -
-							      kc_json_get_int(last, "start", 0))));
+				    json_integer(
+					    (json_int_t)(at - kc_json_get_int(last, "start", 0))));
 }
 
 void runs_phase(struct runs *r, const char *name)
 {
+	int64_t at;
+
 	pthread_mutex_lock(&r->lock);
-	end_phase(r);
-	if (name)
-		json_array_append_new(r->phases, kc_pack("{s:s, s:I}", "name", name, "start",
-							 (json_int_t)now(r)));
+	at = json_array_size(r->phases) ? now(r) : 0;
+	end_phase(r->phases, at);
+	json_array_append_new(r->phases,
+			      kc_pack("{s:s, s:I}", "name", name, "start", (json_int_t)at));
 	pthread_mutex_unlock(&r->lock);
 }
 
@@ -186,24 +188,20 @@ json_t *runs_json(struct runs *r, uint64_t fence, json_t *times, const char *sta
 		  const char *error)
 {
 	_cleanup_free_ char *why = error ? plain(error, 2 * TEXT_MAX_LEN) : NULL;
-	json_t *task, *out, *last;
+	int64_t ms = now(r);
+	json_t *task, *out;
 	char started[21];
 	size_t i;
 
 	kc_time_format((time_t)(r->started_ms / 1000), started);
 	pthread_mutex_lock(&r->lock);
+	end_phase(r->phases, ms);
 	json_array_foreach(times, i, task)
 		take_over(r, task);
 	out = kc_pack("{s:I, s:s, s:s, s:I, s:s, s:I, s:s*, s:o, s:o}", "run", (json_int_t)fence,
 		      "verb", r->verb ? r->verb : "", "started", started, "startedMs",
-		      (json_int_t)r->started_ms, "state", state, "ms", (json_int_t)now(r), "error",
-		      why, "phases", json_deep_copy(r->phases), "tasks", times);
-	last = json_object_get(out, "phases");
-	last = json_array_get(last, json_array_size(last) - 1);
-	if (last && !json_object_get(last, "ms"))
-		json_object_set_new(last, "ms",
-				    json_integer((json_int_t)(now(r) -
-							      kc_json_get_int(last, "start", 0))));
+		      (json_int_t)r->started_ms, "state", state, "ms", (json_int_t)ms, "error", why,
+		      "phases", json_deep_copy(r->phases), "tasks", times);
 	if (r->left_out)
 		json_object_set_new(out, "stepsLeftOut", json_integer((json_int_t)r->left_out));
 	pthread_mutex_unlock(&r->lock);

@@ -35,7 +35,7 @@ struct runs {
 
 void runs_init(struct runs *r);
 void runs_done(struct runs *r);
-/* Begins a phase and ends the one before it; NULL only ends. */
+/* Begins a phase and ends the one before it. */
 void runs_phase(struct runs *r, const char *name);
 /* A nested task's event (bootstrap/node/protocol.h) on the host of a task. */
 void runs_event(struct runs *r, const char *task, const json_t *event);

@@ -97,18 +97,6 @@ void runs_fold(json_t *run, const json_t *journal)
 	json_object_set_new(run, "ms", json_integer((json_int_t)last));
 }
 
-/* Does whoever made this run hold the lock still? */
-static int is_alive(struct kc_store *store, const char *prefix, uint64_t fence, bool *ret,
-		    struct kc_err *err)
-{
-	_cleanup_free_ char *key = xasprintf("%s/lock", prefix);
-	json_auto_t *lease = NULL;
-	int r = kc_lock_show(store, key, &lease, err);
-
-	*ret = (uint64_t)kc_json_get_int(lease, "fence", 0) == fence;
-	return r;
-}
-
 /* The last phase goes on for as long as the run does. */
 static void stretch_phase(json_t *run)
 {
@@ -123,9 +111,10 @@ static void stretch_phase(json_t *run)
 static int tell_open(struct kc_store *store, const char *prefix, const char *uid, uint64_t fence,
 		     json_t *run, struct kc_err *err)
 {
+	_cleanup_free_ char *lock = xasprintf("%s/lock", prefix);
 	json_auto_t *journal = NULL;
 	bool alive;
-	int r = is_alive(store, prefix, fence, &alive, err);
+	int r = kc_lock_lives(store, lock, fence, &alive, err);
 
 	if (r == 0)
 		r = kc_state_journal(store, prefix, uid, fence, &journal, err);

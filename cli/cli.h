@@ -29,9 +29,9 @@ enum {
 extern const struct kc_program kc_cli_program;
 extern const struct kc_cloud *const kc_cli_clouds[]; /* NULL-terminated */
 extern const struct kc_opt kc_cli_output[];	     /* -o text|json|yaml */
-extern const struct kc_verb kc_cli_cluster[], kc_cli_cluster_read[], kc_cli_why[], kc_cli_doctor[],
-	kc_cli_dns[], kc_cli_bundle[], kc_cli_explain[], kc_cli_serve[], kc_cli_completion[],
-	kc_cli_ssh[];
+extern const struct kc_verb kc_cli_cluster[], kc_cli_cluster_read[], kc_cli_timeline[],
+	kc_cli_why[], kc_cli_doctor[], kc_cli_dns[], kc_cli_bundle[], kc_cli_explain[],
+	kc_cli_serve[], kc_cli_completion[], kc_cli_ssh[];
 extern const struct kc_manual kc_cli_manual; /* what manual pages say beyond the tables */
 
 /* Wrong usage that the parser cannot see: fills err and returns KC_EXIT_USAGE. */

@@ -16,11 +16,6 @@ int kc_cli_dns_ns(const struct kc_args *args, struct kc_err *err);
 int kc_cli_dns_simulate(const struct kc_args *args, struct kc_err *err);
 int kc_cli_dns_status(const struct kc_args *args, struct kc_err *err);
 
-/* A report (dns/simulate.h) as a page that needs no network; failed: what is shown at first, or
- * NULL.
- */
-void kc_cli_dns_page(const json_t *report, const char *failed, struct kc_buf *out);
-
 /* A line for each of kc_publish_refused(). Owned. */
 char *kc_cli_dns_refused(const json_t *refused);
 /* Findings (dns/lint.h), "warning: ...", a line each; errors: those too. */

@@ -5,10 +5,10 @@
 
 #include "cli/cli.h"
 #include "cli/dns.h"
+#include "cli/page.h"
 #include "dns/publish.h"
 #include "dns/simulate.h"
 #include "lib/base/buf.h"
-#include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
@@ -292,10 +292,10 @@ static int check_some(const json_t *report, struct kc_err *err)
 static int write_page(const json_t *report, const char *failed, const char *file,
 		      struct kc_err *err)
 {
-	_cleanup_buf_ struct kc_buf page = { 0 };
+	json_auto_t *data =
+		kc_pack("{s:O, s:s}", "report", report, "failed", failed ? failed : "none");
 
-	kc_cli_dns_page(report, failed, &page);
-	return kc_file_write(file, kc_buf_get(&page), page.len, 0644, err);
+	return kc_cli_page_write(kc_simulate_html, data, file, err);
 }
 
 static int simulate(const struct kc_args *args, json_t **ret, struct kc_err *err)

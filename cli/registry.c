@@ -18,9 +18,9 @@ static const struct kc_noun nouns[] = {
 };
 
 static const struct kc_verb *const verbs[] = {
-	kc_cli_cluster,	   kc_cli_cluster_read, kc_cli_why,    kc_cli_dns,
-	kc_cli_serve,	   kc_cli_bundle,	kc_cli_doctor, kc_cli_explain,
-	kc_cli_completion, kc_cli_ssh,		NULL,
+	kc_cli_cluster, kc_cli_cluster_read, kc_cli_timeline,	kc_cli_why,
+	kc_cli_ssh,	kc_cli_dns,	     kc_cli_serve,	kc_cli_bundle,
+	kc_cli_doctor,	kc_cli_explain,	     kc_cli_completion, NULL,
 };
 
 static const struct kc_opt global[] = {

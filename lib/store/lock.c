@@ -439,6 +439,21 @@ int kc_lock_show(struct kc_store *s, const char *key, json_t **ret, struct kc_er
 	return 0;
 }
 
+int kc_lock_lives(struct kc_store *s, const char *key, uint64_t fence, bool *ret,
+		  struct kc_err *err)
+{
+	json_auto_t *lease = NULL;
+	int64_t now = 0;
+	int r = kc_lock_show(s, key, &lease, err);
+
+	if (r == 0)
+		r = s->type->now(s, &now, err);
+	if (r == 0)
+		*ret = lease && (uint64_t)kc_json_get_int(lease, "fence", 0) == fence &&
+		       kc_json_get_int(lease, "expires", 0) > now && !holder_is_dead(lease);
+	return r;
+}
+
 int kc_lock_break(struct kc_store *s, const char *key, uint64_t fence, struct kc_err *err)
 {
 	json_auto_t *lease = NULL, *unheld = free_lease(fence);

@@ -36,6 +36,10 @@ KC_DEFINE_CLEANUP(struct kc_lock *, kc_lock_release)
 
 /* The lease as JSON, NULL in *ret when nobody holds it. */
 int kc_lock_show(struct kc_store *s, const char *key, json_t **ret, struct kc_err *err);
+/* Does somebody hold it with this fence who could still be at work: not known to be dead, and not
+ * expired? */
+int kc_lock_lives(struct kc_store *s, const char *key, uint64_t fence, bool *ret,
+		  struct kc_err *err);
 /* Take it away from whoever holds it with this fence; another fence is KC_ECONFLICT. */
 int kc_lock_break(struct kc_store *s, const char *key, uint64_t fence, struct kc_err *err);
 

@@ -17,6 +17,7 @@ from lab.cli import assert_refused, pending
 from lab.hosts import run, wait_for
 from lab.snapshot import assert_back, snapshot, tree_of
 from lab.story import paths_of, told
+from lab.timeline import steps, timeline
 
 TOLERATE = [
     {
@@ -125,6 +126,19 @@ def test_what_get_and_list_say(story):
         assert re.search(rf"^{name} +{role} +{address[name]}$", text, re.M), text
     (listed,) = story.cli.ok("cluster", "list", "-o", "json").json
     assert (listed["state"], listed["nodes"]) == ("ready", 2)
+
+
+def test_the_timeline_of_the_create(story):
+    run = timeline(story.cli, "story")
+    assert (run["state"], run["verb"], len(run["runs"])) == ("done", "cluster create", 1)
+    assert [p["name"] for p in run["phases"]][:3] == ["prepare", "plan", "preflight"]
+    path = [link["id"] for link in run["criticalPath"]]
+    assert "node/cp1" in path and path[-1] == "validate", path
+    for node in ("cp1", "w1"):
+        done = steps(run, f"node/{node}")
+        assert {"connect", "upload the agent", "agent: plan", "agent: apply"} <= set(done)
+        assert len(done) > 20 and all(s["result"] == "done" for s in done.values()), done
+    assert "BEGIN" not in (story.cli.state / "clusters/story/runs").joinpath("0000000001.json").read_text()
 
 
 def certificate(config, folder):
