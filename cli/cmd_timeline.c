@@ -62,6 +62,7 @@ static void print_head(const json_t *run)
 	       kc_json_get_str(run, "verb", "?"), kc_json_get_str(run, "started", "?"), state,
 	       streq(state, "done")	 ? "in"
 	       : streq(state, "running") ? "for"
+	       : streq(state, "killed")	 ? "and last heard of after"
 					 : "after",
 	       ms);
 	json_array_foreach(phases, i, p) {

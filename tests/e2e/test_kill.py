@@ -16,6 +16,7 @@ from lab.cli import Cli, assert_refused, pending
 from lab.hosts import LabHosts, run, wait_for
 from lab.local import BASE, traces
 from lab.snapshot import assert_back, assert_same, diff, snapshot, tree_of
+from lab.timeline import timeline
 
 KILLS = int(os.environ.get("KC_KILLS", "3"))
 SEED = int(os.environ.get("KC_SEED", "1"))
@@ -208,8 +209,8 @@ def test_killed_before_it_began(hosts, tmp_path):
     delete(cli, hosts)
 
 
-def start_and_interrupt(cli, argv):
-    """Ctrl-C once the apply has begun to change a host; the process and the file it writes to."""
+def start_to_change(cli, argv):
+    """The process, once the apply has begun to change a host."""
     p = cli.start(*argv, "--yes")
     journal = cli.state / "clusters" / NAME / "journal"
     wait_for(
@@ -218,6 +219,12 @@ def start_and_interrupt(cli, argv):
         60,
         0.01,
     )
+    return p
+
+
+def start_and_interrupt(cli, argv):
+    """Ctrl-C then; the process and the file it writes to."""
+    p = start_to_change(cli, argv)
     out = cli.state.parent / f"{cli.state.name}.create.out"
     p.send_signal(signal.SIGINT)
     wait_for("the signal to be seen", lambda: "press Ctrl-C again" in out.read_text(), 10)
@@ -234,8 +241,12 @@ def test_interrupted_once(hosts, kubectl, tmp_path):
     assert "run the same command again to go on" in errors[1]
     (listed,) = cli.ok("cluster", "list", "-o", "json").json
     assert listed["state"] == "incomplete"
+    first = timeline(cli, NAME)
+    assert first["state"] == "stopped" and "stopped" in {t.get("result") for t in first["tasks"]}
     cli.ok(*argv, "--yes")
     assert pending(cli.plan(*argv[1:])) == {}
+    assert timeline(cli, NAME)["state"] == "done"
+    assert timeline(cli, NAME, "--run", first["run"]) == {**first, "runs": [1, 2]}
     assert_works(cli, kubectl, tmp_path)
     delete(cli, hosts)
 
@@ -245,6 +256,21 @@ def test_interrupted_twice(hosts, tmp_path):
     p, out = start_and_interrupt(cli, argv)
     p.send_signal(signal.SIGINT)
     assert p.wait(10) == 130, out.read_text()
+    delete(cli, hosts)
+
+
+def test_the_timeline_of_a_killed_run(hosts, tmp_path):
+    """What was under way on the hosts then is said, and so is what never began."""
+    cli, argv = Cli(tmp_path / "state"), hosts.create(tmp_path)
+    p = start_to_change(cli, argv)
+    assert timeline(cli, NAME)["state"] == "running"
+    p.kill()
+    p.wait()
+    run = timeline(cli, NAME)
+    assert run["state"] == "killed"
+    tasks = {t["id"]: t for t in run["tasks"]}
+    assert "end" in tasks["secret/ca"] and "start" not in tasks["kube/api"]
+    assert "start" in tasks["node/cp1"] and "end" not in tasks["node/cp1"]
     delete(cli, hosts)
 
 
