@@ -92,18 +92,20 @@ static void event(void *cookie, const struct kc_event *ev)
 		[KC_EV_DONE] = KC_UI_DONE,   [KC_EV_FAILED] = KC_UI_FAILED,
 		[KC_EV_WAIT] = KC_UI_WAIT,
 	};
-	const char *child = kc_json_get_str(ev->detail, "task", NULL);
+	const struct kc_ui_child child = {
+		.id = kc_json_get_str(ev->detail, "task", NULL),
+		.event = kc_json_get_str(ev->detail, "event", ""),
+		.ms = kc_json_get_int(ev->detail, "ms", 0),
+	};
+	const char *action = ev->action ? ev->action : "";
 	const char *text = ev->text ? ev->text : kc_json_get_str(ev->detail, "text", NULL);
 	struct kc_verb_run *v = cookie;
-	_cleanup_free_ char *nested = NULL;
 
-	if (child) {
-		nested = xasprintf("%s%s%s", child, text ? ": " : "", text ? text : "");
-		text = nested;
-	}
 	v->failed += ev->what == KC_EV_FAILED;
-	kc_ui_task(v->ui, steps[ev->what], ev->task, ev->action ? ev->action : "", text,
-		   ev->elapsed_ms);
+	if (child.id)
+		kc_ui_child(v->ui, ev->task, action, &child, text, ev->elapsed_ms);
+	else
+		kc_ui_task(v->ui, steps[ev->what], ev->task, action, text, ev->elapsed_ms);
 }
 
 /* ---- flags ---- */

@@ -399,12 +399,33 @@ static void say_task(struct kc_ui *ui, enum kc_ui_step step, const char *name, c
 	say(ui, step == KC_UI_FAILED ? 31 : 0, line);
 }
 
-void kc_ui_task(struct kc_ui *ui, enum kc_ui_step step, const char *task, const char *action,
-		const char *text, int64_t elapsed_ms)
+static void step_json(struct kc_ui *ui, enum kc_ui_step step, const char *name, const char *action,
+		      const struct kc_ui_child *child, const char *text, int64_t elapsed_ms)
+{
+	json_t *o = json_pack("{s:s, s:s, s:s, s:s*, s:I}", "event", step_names[step], "task", name,
+			      "action", action, "text", *text ? text : NULL, "elapsedMs",
+			      (json_int_t)elapsed_ms);
+	char word[NAME_MAX_LEN];
+
+	if (child) {
+		clean(word, sizeof(word), child->id);
+		json_object_set_new(o, "child", json_string(word));
+		clean(word, sizeof(word), child->event);
+		json_object_set_new(o, "childEvent", json_string(word));
+		json_object_set_new(o, "childMs", json_integer((json_int_t)child->ms));
+	}
+	say_json(ui, o);
+}
+
+static void take_step(struct kc_ui *ui, enum kc_ui_step step, const char *task, const char *action,
+		      const struct kc_ui_child *child, const char *text, int64_t elapsed_ms)
 {
 	char name[NAME_MAX_LEN], word[24], what[TEXT_MAX_LEN];
 	bool over = step == KC_UI_DONE || step == KC_UI_FAILED, news;
+	_cleanup_free_ char *both = NULL;
 
+	if (child && ui->mode != KC_UI_JSON)
+		text = both = xasprintf("%s%s%s", child->id, text ? ": " : "", text ? text : "");
 	clean(name, sizeof(name), task);
 	clean(word, sizeof(word), action);
 	clean(what, sizeof(what), text);
@@ -412,14 +433,24 @@ void kc_ui_task(struct kc_ui *ui, enum kc_ui_step step, const char *task, const 
 	ui->paused = false;
 	news = track(ui, step, name, word, what, elapsed_ms);
 	if (ui->mode == KC_UI_JSON)
-		say_json(ui, json_pack("{s:s, s:s, s:s, s:s*, s:I}", "event", step_names[step],
-				       "task", name, "action", word, "text", *what ? what : NULL,
-				       "elapsedMs", (json_int_t)elapsed_ms));
+		step_json(ui, step, name, word, child, what, elapsed_ms);
 	else if (over && ui->mode != KC_UI_OFF)
 		say_task(ui, step, name, word, step == KC_UI_DONE ? "" : what, elapsed_ms);
 	else if (ui->mode == KC_UI_PLAIN && news && *what)
 		say_task(ui, step, name, word, what, elapsed_ms);
 	pthread_mutex_unlock(&ui->lock);
+}
+
+void kc_ui_task(struct kc_ui *ui, enum kc_ui_step step, const char *task, const char *action,
+		const char *text, int64_t elapsed_ms)
+{
+	take_step(ui, step, task, action, NULL, text, elapsed_ms);
+}
+
+void kc_ui_child(struct kc_ui *ui, const char *task, const char *action,
+		 const struct kc_ui_child *child, const char *text, int64_t elapsed_ms)
+{
+	take_step(ui, KC_UI_PROGRESS, task, action, child, text, elapsed_ms);
 }
 
 void kc_ui_note(struct kc_ui *ui, const char *fmt, ...)

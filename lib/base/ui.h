@@ -42,6 +42,14 @@ void kc_ui_phase(struct kc_ui *ui, const char *name);
 /* A step of a task. text (may be NULL) is what it does, or why it failed. */
 void kc_ui_task(struct kc_ui *ui, enum kc_ui_step step, const char *task, const char *action,
 		const char *text, int64_t elapsed_ms);
+/* Progress of a task that has tasks of its own: which, and what became of it ("start", "done", …)
+ * after how long. The display says its name; JSON has it as {"child", "childEvent", "childMs"}. */
+struct kc_ui_child {
+	const char *id, *event;
+	int64_t ms;
+};
+void kc_ui_child(struct kc_ui *ui, const char *task, const char *action,
+		 const struct kc_ui_child *child, const char *text, int64_t elapsed_ms);
 /* A line of its own. */
 void kc_ui_note(struct kc_ui *ui, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Erase the live list until the next step: call before writing to the terminal elsewhere. */

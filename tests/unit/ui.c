@@ -33,6 +33,11 @@ static char *drain(int fd)
 	return kc_buf_steal(&b);
 }
 
+static const struct kc_ui_child child = { .id = "unit/\x1b"
+						"a",
+					  .event = "done",
+					  .ms = 300 };
+
 static void test_plain(void **state)
 {
 	_cleanup_free_ char *text = NULL, *timings = NULL;
@@ -47,6 +52,7 @@ static void test_plain(void **state)
 		   500);
 	kc_ui_task(ui, KC_UI_PROGRESS, "node/w1", "create", "uploading\n\x1b[2J37 MB\xc2\x9bx",
 		   600);
+	kc_ui_child(ui, "node/w1", "create", &child, NULL, 900);
 	kc_ui_task(ui, KC_UI_DONE, "node/w1", "create", NULL, 1234);
 	kc_ui_task(ui, KC_UI_FAILED, "node/w2", "create", "no route", 61000);
 	timings = kc_ui_timings(ui);
@@ -55,6 +61,7 @@ static void test_plain(void **state)
 	text = drain(p[0]);
 	assert_string_equal(text, "apply\n"
 				  "    0.5 s  ...     node/w1: uploading ?[2J37 MB?x\n"
+				  "    0.9 s  ...     node/w1: unit/?a\n"
 				  "    1.2 s  create  node/w1\n"
 				  "  1 min 01 s  FAILED  node/w2: no route\n");
 	assert_string_equal(timings, "apply 0.0 s");
@@ -71,6 +78,7 @@ static void test_json(void **state)
 	ui = kc_ui_new(p[1], KC_UI_JSON, true);
 	kc_ui_phase(ui, "plan");
 	kc_ui_task(ui, KC_UI_FAILED, "a/\"b\"", "update", "why", 7);
+	kc_ui_child(ui, "node/w1", "create", &child, "so", 900);
 	kc_ui_note(ui, "n %d", 1);
 	kc_ui_free(ui);
 	close(p[1]);
@@ -80,6 +88,14 @@ static void test_json(void **state)
 
 		assert_non_null(o);
 		assert_true(json_number_value(json_object_get(o, "time")) > 1e9);
+		if (lines == 2) {
+			assert_string_equal(json_string_value(json_object_get(o, "child")),
+					    "unit/?a");
+			assert_string_equal(json_string_value(json_object_get(o, "childEvent")),
+					    "done");
+			assert_int_equal(json_integer_value(json_object_get(o, "childMs")), 300);
+			assert_string_equal(json_string_value(json_object_get(o, "text")), "so");
+		}
 		if (lines != 1)
 			continue;
 		assert_string_equal(json_string_value(json_object_get(o, "task")), "a/\"b\"");
@@ -87,7 +103,7 @@ static void test_json(void **state)
 		assert_string_equal(json_string_value(json_object_get(o, "text")), "why");
 		assert_int_equal(json_integer_value(json_object_get(o, "elapsedMs")), 7);
 	}
-	assert_int_equal(lines, 3);
+	assert_int_equal(lines, 4);
 }
 
 /* A terminal of 5 rows and 30 columns, as far as the ui uses one. */
