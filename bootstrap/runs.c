@@ -9,7 +9,13 @@
 #include "lib/codec/json.h"
 
 /* A host may say what it likes, as often as it likes. */
-enum { STEPS_MAX = 20000, STEPS_OF_TASK = 1000, NAME_MAX_LEN = 160, TEXT_MAX_LEN = 300 };
+enum {
+	STEPS_MAX = 20000,
+	STEPS_OF_TASK = 1000,
+	NAME_MAX_LEN = 160,
+	TEXT_MAX_LEN = 300,
+	ERROR_MAX_LEN = 600
+};
 
 /* Without control characters, and not longer than max bytes. Owned. */
 static char *plain(const char *text, size_t max)
@@ -187,7 +193,7 @@ static void take_over(struct runs *r, json_t *task)
 json_t *runs_json(struct runs *r, uint64_t fence, json_t *times, const char *state,
 		  const char *error)
 {
-	_cleanup_free_ char *why = error ? plain(error, 2 * TEXT_MAX_LEN) : NULL;
+	_cleanup_free_ char *why = error ? plain(error, ERROR_MAX_LEN) : NULL;
 	int64_t ms = now(r);
 	json_t *task, *out;
 	char started[21];

@@ -70,7 +70,7 @@ static json_t *slowest(struct span *spans, size_t n)
 static json_t *parallelism(const struct span *spans, size_t n)
 {
 	_cleanup_free_ struct edge *edges = xcalloc(2 * n, sizeof(*edges));
-	int64_t work = 0, wall;
+	int64_t work = 0, wall, tenths;
 	int now = 0, max = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -84,9 +84,8 @@ static json_t *parallelism(const struct span *spans, size_t n)
 		max = now > max ? now : max;
 	}
 	wall = n ? edges[2 * n - 1].at - edges[0].at : 0;
-	/* Tenths: more would be noise. */
-	return kc_pack("{s:i, s:f}", "max", max, "average",
-		       wall ? (double)((work * 10 + wall / 2) / wall) / 10 : 0.0);
+	tenths = wall ? (work * 10 + wall / 2) / wall : 0; /* more would be noise */
+	return kc_pack("{s:i, s:f}", "max", max, "average", (double)tenths / 10);
 }
 
 /* "node/w1", "kube/node/w1" and "local/machine/w1" are about the host w1. */

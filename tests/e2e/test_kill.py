@@ -271,6 +271,10 @@ def test_the_timeline_of_a_killed_run(hosts, tmp_path):
     tasks = {t["id"]: t for t in run["tasks"]}
     assert "end" in tasks["secret/ca"] and "start" not in tasks["kube/api"]
     assert "start" in tasks["node/cp1"] and "end" not in tasks["node/cp1"]
+    # Whoever takes the lock next folds the journal, which told of it, into the record.
+    r = cli.run("cluster", "delete", NAME, "--forget", "nobody", "--yes")
+    assert_refused(r, 'no host "nobody"')
+    assert timeline(cli, NAME) == run
     delete(cli, hosts)
 
 

@@ -100,7 +100,8 @@ def used(page, script):
 
 
 KEYS = """
-const key = (k) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key: k, bubbles: true}));
+const key = (k) => document.activeElement.dispatchEvent(
+    new KeyboardEvent("keydown", {key: k, bubbles: true}));
 const names = () => rows.map((r) => r.firstChild.textContent);
 """
 
@@ -172,15 +173,17 @@ def big(cli, hosts):
     for n in range(hosts):
         at = 600 + n // 32 * 4000
         steps = [
-            {"id": f"unit/{k}</script>", "action": "create", "start": at + 200 * k, "end": at + 200 * k + 150}
-            for k in range(15)
+            {"id": f"unit/{k}</script>", "action": "create", "start": at + k, "end": at + k + 150}
+            for k in range(0, 3000, 200)
         ]
-        task = {"kind": "node", "action": "create", "provider": "ssh", "after": [], "due": 600, "result": "done"}
-        tasks.append({**task, "id": f"node/w{n}", "start": at, "end": at + 3990, "steps": steps})
+        task = {"id": f"node/w{n}", "kind": "node", "action": "create", "provider": "ssh", "after": []}
+        times = {"due": 600, "start": at, "end": at + 3990, "result": "done"}
+        tasks.append({**task, **times, "steps": steps})
     for n in range(hosts):
         end = tasks[n]["end"]
-        task = {"kind": "kube/node", "action": "create", "provider": "kube", "after": [n], "result": "done"}
-        tasks.append({**task, "id": f"kube/node/w{n}", "due": end, "start": end + 1, "end": end + 90})
+        task = {"id": f"kube/node/w{n}", "kind": "kube/node", "action": "create", "provider": "kube"}
+        times = {"due": end, "start": end + 1, "end": end + 90, "result": "done"}
+        tasks.append({**task, **times, "after": [n]})
     run |= {"tasks": tasks, "ms": max(t["end"] for t in tasks) + 100}
     run["phases"][-2]["ms"] = run["ms"] - run["phases"][-2]["start"] - 100
     run["phases"][-1] |= {"start": run["ms"] - 100, "ms": 100}
@@ -218,8 +221,8 @@ def test_the_page_looks_right(tmp_path, built):
     said = used(
         page,
         """
-        const style = getComputedStyle(document.body);
-        return {wide: document.documentElement.scrollWidth <= innerWidth, scheme: getComputedStyle(document.documentElement).colorScheme,
+        const all = document.documentElement, style = getComputedStyle(document.body);
+        return {wide: all.scrollWidth <= innerWidth, scheme: getComputedStyle(all).colorScheme,
             back: style.backgroundColor, text: style.color};""",
     )
     assert said["wide"] and said["scheme"] == "light dark" and said["back"] != said["text"]

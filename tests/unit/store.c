@@ -145,6 +145,7 @@ static void test_lock(void **x)
 	struct kc_lock *a = NULL, *b = NULL;
 	json_auto_t *lease = NULL;
 	char pid[32];
+	bool lives;
 
 	assert_int_equal(kc_lock_acquire(store, LOCK, "cluster update", &a, &err), 0);
 	assert_int_equal(kc_lock_check(a, &err), 0);
@@ -155,7 +156,13 @@ static void test_lock(void **x)
 	assert_non_null(strstr(err.msg, "kubecdn cluster unlock fra1 --force 1"));
 	assert_int_equal(kc_lock_show(store, LOCK, &lease, &err), 0);
 	assert_string_equal(kc_json_get_str(lease, "verb", ""), "cluster update");
+	assert_int_equal(kc_lock_lives(store, LOCK, 1, &lives, &err), 0);
+	assert_true(lives);
+	assert_int_equal(kc_lock_lives(store, LOCK, 2, &lives, &err), 0);
+	assert_false(lives);
 	kc_lock_release(a);
+	assert_int_equal(kc_lock_lives(store, LOCK, 1, &lives, &err), 0);
+	assert_false(lives);
 	assert_int_equal(kc_lock_acquire(store, LOCK, "cluster delete", &b, &err), 0);
 	assert_int_equal(kc_lock_fence(b), 2);
 	kc_lock_release(b);
