@@ -115,7 +115,9 @@ static void test_queues(void **x)
 				 395) "," T("c", "p", "\"limit\":\"etcd:1\",", "", 100, 400, 900),
 		    "prepare 10, plan 90, a 290, (c 10 behind a for etcd:1), c 500, validate 100");
 	/* Nobody left just before: then it came from its dependency, and waited. */
-	expect_path(T("a", "p", "", "", 100, 100, 200) "," T("b", "p", "", "0", 200, 600, 900),
+	expect_path(T("a", "p", "", "", 100, 100, 200) "," T("c", "p", "", "", 100, 100,
+							     300) "," T("b", "p", "", "0", 200, 600,
+									900),
 		    "prepare 10, plan 90, a 100, (b 400 behind nobody for ?), b 300, validate 100");
 	/* Another provider's: there were too few threads. */
 	expect_path(T("a", "q", "", "", 100, 100, 595) "," T("b", "p", "", "", 100, 600, 900),
