@@ -1,5 +1,5 @@
 #!/bin/sh
-# DNS failover; our bootstrap and kubeadm's side by side on lab hosts. Prints tables and writes build/bench.
+# DNS failover; many hosts; our bootstrap and kubeadm's side by side on lab hosts. Prints tables and writes build/bench.
 # usage: [BENCH_RUNS=3] [BENCH_QUIET=60] [BENCH_TUNED=1] tools/bench.sh
 set -eu
 
@@ -14,5 +14,6 @@ export PYTHONPATH="$top/tests" PYTHONDONTWRITEBYTECODE=1
 python="${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn/venv/bin/python"
 failed=0
 "$python" -m bench.failover || failed=1
+"$python" -m bench.hosts || failed=1
 "$python" -m bench || failed=1
 exit $failed

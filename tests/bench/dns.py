@@ -84,12 +84,12 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
-def timed(argv, env):
+def timed(argv, env, check=True):
     """Seconds, CPU seconds and MB of one process; its output."""
     with tempfile.TemporaryFile("w+") as figures:
         fd = figures.fileno()
         launch = [sys.executable, "-S", "-E", "-c", f"import os; os.dup2({fd}, 3)\n{LAUNCH}"]
-        p = run(*launch, *argv, env=env, pass_fds=[fd])
+        p = run(*launch, *argv, env=env, pass_fds=[fd], check=check)
         figures.seek(0)
         seconds, cpu, megabytes = map(float, figures.read().split())
     figures = {"seconds": round(seconds, 3), "cpu": round(cpu, 3), "MB": round(megabytes, 1)}

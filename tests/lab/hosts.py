@@ -440,6 +440,8 @@ class Host:
 class LabHosts:
     """hosts: {name: {user, sudo, root, nft}} or names; see Host. A context manager."""
 
+    kind = Host
+
     def __init__(self, hosts, octet=11):
         self.specs = hosts if isinstance(hosts, dict) else {n: {} for n in hosts}
         self.first, self.hosts = octet, {}
@@ -483,7 +485,7 @@ class LabHosts:
                     k,
                 )
             for i, (name, spec) in enumerate(self.specs.items()):
-                self.hosts[name] = Host(self, name, self.first + i, **spec)
+                self.hosts[name] = self.kind(self, name, self.first + i, **spec)
             self.save()
             for h in self:
                 h.prepare()
