@@ -344,6 +344,7 @@ const struct kc_verb kc_cli_timeline[] = {
 	  .min_args = 1,
 	  .max_args = 1,
 	  .opts = timeline_lists,
+	  .looks = true,
 	  .run = run_timeline },
 	{ NULL },
 };

@@ -15,9 +15,12 @@ static bool set_up(const char *const *variables, const char *file)
 {
 	_cleanup_free_ char *path = kc_expand_home(file);
 
-	for (; *variables; variables++)
-		if (getenv(*variables) && *getenv(*variables))
+	for (; *variables; variables++) {
+		const char *value = getenv(*variables);
+
+		if (value && *value)
 			return true;
+	}
 	return kc_exists(path);
 }
 
