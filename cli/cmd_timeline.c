@@ -296,7 +296,7 @@ static int run_timeline(const struct kc_args *args, struct kc_err *err)
 	_cleanup_verb_ struct kc_verb_run v = { 0 };
 	const char *html = kc_args_str(args, "html");
 	json_auto_t *run = NULL;
-	uint64_t number;
+	uint64_t number = 0;
 	int r = run_number(args, &number, err);
 
 	if (r == 0)
