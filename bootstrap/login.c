@@ -1,11 +1,10 @@
 /* Can every host of a manifest be logged in to, now? For doctor; nothing is changed or brought. */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bootstrap/hosts_priv.h"
 #include "bootstrap/session.h"
+#include "lib/base/each.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
@@ -20,44 +19,30 @@ struct visit {
 struct tour {
 	struct session *s;
 	struct visit *v;
-	size_t n;
-	atomic_size_t next;
 };
 
-static void *visit_hosts(void *cookie)
+static void visit_host(void *cookie, size_t i)
 {
 	struct tour *t = cookie;
-	size_t i;
+	struct visit *v = &t->v[i];
+	struct kc_ssh *ssh = NULL;
 
-	while ((i = atomic_fetch_add(&t->next, 1)) < t->n) {
-		struct visit *v = &t->v[i];
-		struct kc_ssh *ssh = NULL;
-
-		v->r = host_connect(&t->s->hosts, json_object_get(v->node, "ssh"), false, &ssh,
-				    &v->err);
-		if (v->r == 0)
-			kc_ssh_close(ssh);
-	}
-	return NULL;
+	v->r = host_connect(&t->s->hosts, json_object_get(v->node, "ssh"), false, &ssh, &v->err);
+	if (v->r == 0)
+		kc_ssh_close(ssh);
 }
 
 static json_t *visit_all(struct session *s, const json_t *nodes)
 {
-	struct tour t = { .s = s, .n = json_array_size(nodes) };
-	pthread_t threads[THREADS_MAX];
+	struct tour t = { .s = s };
 	json_t *out = json_array();
-	size_t n = 0;
+	size_t n = json_array_size(nodes);
 
-	t.v = xcalloc(t.n + 1, sizeof(*t.v));
-	for (size_t i = 0; i < t.n; i++)
+	t.v = xcalloc(n + 1, sizeof(*t.v));
+	for (size_t i = 0; i < n; i++)
 		t.v[i].node = json_array_get(nodes, i);
-	while (n < THREADS_MAX && n + 1 < t.n &&
-	       pthread_create(&threads[n], NULL, visit_hosts, &t) == 0)
-		n++;
-	visit_hosts(&t);
-	while (n > 0)
-		pthread_join(threads[--n], NULL);
-	for (size_t i = 0; i < t.n; i++)
+	kc_each(n, THREADS_MAX, visit_host, &t);
+	for (size_t i = 0; i < n; i++)
 		json_array_append_new(out, kc_pack("{s:s, s:b, s:s}", "name",
 						   kc_json_get_str(t.v[i].node, "name", ""), "ok",
 						   t.v[i].r == 0, "text",

@@ -1,13 +1,12 @@
 /* The second half of validate: what only the nodes themselves can say, asked over SSH. */
-#include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bootstrap/nodespec.h"
 #include "bootstrap/validate.h"
+#include "lib/base/each.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
@@ -33,35 +32,15 @@ struct round {
 	const json_t *question;
 	struct ask *asks;
 	size_t n;
-	atomic_size_t next;
 };
 
-static void *ask_nodes(void *cookie)
+static void ask_node(void *cookie, size_t i)
 {
 	struct round *round = cookie;
-	size_t i;
+	struct ask *a = &round->asks[i];
 
-	while ((i = atomic_fetch_add(&round->next, 1)) < round->n) {
-		struct ask *a = &round->asks[i];
-
-		a->r = kc_hosts_probe(&round->s->hosts, a->id, a->task, round->question, &a->answer,
-				      &a->err);
-	}
-	return NULL;
-}
-
-/* Side by side: a host that does not answer takes its time, and the others need not wait for it. */
-static void run_round(struct round *round)
-{
-	pthread_t threads[THREADS_MAX];
-	size_t n = 0;
-
-	while (n < THREADS_MAX && n + 1 < round->n &&
-	       pthread_create(&threads[n], NULL, ask_nodes, round) == 0)
-		n++;
-	ask_nodes(round);
-	while (n > 0)
-		pthread_join(threads[--n], NULL);
+	a->r = kc_hosts_probe(&round->s->hosts, a->id, a->task, round->question, &a->answer,
+			      &a->err);
 }
 
 __attribute__((format(printf, 5, 6))) static void say(json_t *checks, const char *what,
@@ -213,7 +192,7 @@ int validate_nodes(struct session *s, json_t *checks, struct kc_err *err)
 			   DNS_NAME ".svc." KC_CLUSTER_DOMAIN ".", "certs", KUBELET_CLIENT);
 	round.question = question;
 	prepare(s, &round);
-	run_round(&round);
+	kc_each(round.n, THREADS_MAX, ask_node, &round);
 	r = judge_round(&round, server, checks, err);
 	for (size_t i = 0; i < round.n; i++)
 		json_decref(round.asks[i].answer);

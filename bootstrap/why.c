@@ -1,14 +1,13 @@
 /* cluster why: ask all hosts and the API at the same time, and judge what they say. */
 #include "bootstrap/why.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "bootstrap/nodespec.h"
 #include "bootstrap/validate.h"
+#include "lib/base/each.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
@@ -28,31 +27,8 @@ struct ward {
 	struct session *s;
 	struct patient *list;
 	size_t n;
-	atomic_size_t next;
+	json_t *api, *checks;
 };
-
-static void ask_one(struct ward *w, struct patient *p)
-{
-	struct kc_task task = { .id = p->id, .owner = w->s->uid };
-
-	if (!p->ssh)
-		p->r = kc_fail(&p->err, KC_ENOTFOUND,
-			       "the machine was not made yet; run the create "
-			       "again");
-	else
-		p->r = kc_hosts_doctor(&w->s->hosts, &task, p->ssh, p->question, &p->answer,
-				       &p->err);
-}
-
-static void *ask_hosts(void *cookie)
-{
-	struct ward *w = cookie;
-	size_t i;
-
-	while ((i = atomic_fetch_add(&w->next, 1)) < w->n)
-		ask_one(w, &w->list[i]);
-	return NULL;
-}
 
 /* Those of the record, and those of the manifest that it does not know yet. */
 static void admit(struct session *s, struct ward *w)
@@ -213,6 +189,26 @@ static json_t *ask_api(struct session *s, json_t *checks)
 	return api;
 }
 
+/* The last one is the API. */
+static void ask_one(void *cookie, size_t i)
+{
+	struct ward *w = cookie;
+	struct patient *p = &w->list[i];
+	struct kc_task task = { .id = p->id, .owner = w->s->uid };
+
+	if (i == w->n) {
+		w->api = ask_api(w->s, w->checks);
+		return;
+	}
+	if (!p->ssh)
+		p->r = kc_fail(&p->err, KC_ENOTFOUND,
+			       "the machine was not made yet; run the create "
+			       "again");
+	else
+		p->r = kc_hosts_doctor(&w->s->hosts, &task, p->ssh, p->question, &p->answer,
+				       &p->err);
+}
+
 static json_t *host_evidence(const struct patient *p)
 {
 	json_t *host =
@@ -230,25 +226,19 @@ static json_t *host_evidence(const struct patient *p)
 /* Everybody is asked at once: a host that does not answer takes its time, and no more. */
 static json_t *gather(struct ward *w)
 {
-	json_t *checks = json_array(), *hosts = json_array(), *api;
+	json_t *hosts = json_array();
 	const json_t *net = kc_json_at(w->s->cluster, "spec.networking");
-	pthread_t threads[THREADS_MAX];
-	size_t n = 0;
 
+	w->checks = json_array();
 	for (size_t i = 0; i < w->n; i++)
 		w->list[i].question = question_for(w, &w->list[i]);
-	while (n < THREADS_MAX && n < w->n && pthread_create(&threads[n], NULL, ask_hosts, w) == 0)
-		n++;
-	api = ask_api(w->s, checks);
-	ask_hosts(w);
-	while (n > 0)
-		pthread_join(threads[--n], NULL);
+	kc_each(w->n + 1, THREADS_MAX, ask_one, w);
 	for (size_t i = 0; i < w->n; i++)
 		json_array_append_new(hosts, host_evidence(&w->list[i]));
 	return kc_pack("{s:{s:s, s:O*, s:O*}, s:I, s:o, s:o, s:o}", "cluster", "name", w->s->name,
 		       "podCIDRs", json_object_get(net, "podCIDRs"), "serviceCIDRs",
 		       json_object_get(net, "serviceCIDRs"), "now", (json_int_t)time(NULL), "api",
-		       api, "checks", checks, "hosts", hosts);
+		       w->api, "checks", w->checks, "hosts", hosts);
 }
 
 static void dismiss(struct ward *w)

@@ -5,29 +5,15 @@
 
 #include "bootstrap/why_priv.h"
 #include "lib/base/addr.h"
-#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
 enum { SKEW_MS = 5000, DISK_PERCENT = 3, INODES_PERCENT = 2 };
 
-/* A preflight check that failed has its own words. */
-static bool check(const struct kc_why_look *l, const char *id, struct kc_why_finding *f)
-{
-	const json_t *c;
-	size_t i;
-
-	json_array_foreach(json_object_get(l->doctor, "checks"), i, c)
-		if (streq(kc_json_get_str(c, "id", ""), id) && !kc_json_get_bool(c, "ok", true))
-			return why_found(f, kc_json_get_str(c, "fix", ""), "%s",
-					 kc_json_get_str(c, "why", "a check failed"));
-	return false;
-}
-
 bool why_foreign(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "foreign", f);
+	return why_check(l, "foreign", f);
 }
 
 bool why_empty(const struct kc_why_look *l, struct kc_why_finding *f)
@@ -108,30 +94,18 @@ bool why_clock(const struct kc_why_look *l, struct kc_why_finding *f)
 
 bool why_swap(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "swap", f);
+	return why_check(l, "swap", f);
 }
 
 bool why_memory(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "memory", f);
-}
-
-/* "a, b" */
-static char *list_text(const json_t *list)
-{
-	_cleanup_buf_ struct kc_buf b = { 0 };
-	const json_t *v;
-	size_t i;
-
-	json_array_foreach((json_t *)list, i, v)
-		kc_buf_printf(&b, "%s%s", i ? ", " : "", json_string_value(v));
-	return kc_buf_steal(&b);
+	return why_check(l, "memory", f);
 }
 
 bool why_cgroup(const struct kc_why_look *l, struct kc_why_finding *f)
 {
 	const json_t *missing = json_object_get(l->doctor, "cgroups");
-	_cleanup_free_ char *names = list_text(missing);
+	_cleanup_free_ char *names = kc_json_join(missing, ", ");
 
 	return json_array_size(missing) &&
 	       why_found(f,
@@ -142,12 +116,12 @@ bool why_cgroup(const struct kc_why_look *l, struct kc_why_finding *f)
 
 bool why_kernel(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "kernel", f);
+	return why_check(l, "kernel", f);
 }
 
 bool why_program(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "nft", f) || check(l, "mount", f) || check(l, "modprobe", f);
+	return why_check(l, "nft", f) || why_check(l, "mount", f) || why_check(l, "modprobe", f);
 }
 
 /* A drop-in may take from a unit what the host has. */
@@ -174,7 +148,7 @@ static bool unit_lacks(const struct kc_why_look *l, struct kc_why_finding *f)
 bool why_capability(const struct kc_why_look *l, struct kc_why_finding *f)
 {
 	const json_t *missing = json_object_get(l->doctor, "capabilities");
-	_cleanup_free_ char *names = list_text(missing);
+	_cleanup_free_ char *names = kc_json_join(missing, ", ");
 
 	if (json_array_size(missing))
 		return why_found(f, "give them to the container or machine that this host is",
@@ -184,17 +158,17 @@ bool why_capability(const struct kc_why_look *l, struct kc_why_finding *f)
 
 bool why_selinux(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "selinux", f);
+	return why_check(l, "selinux", f);
 }
 
 bool why_firewall(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "firewall", f);
+	return why_check(l, "firewall", f);
 }
 
 bool why_resolver(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	return check(l, "resolver", f);
+	return why_check(l, "resolver", f);
 }
 
 /* What the pod network makes itself is in the cluster's blocks, of course. */

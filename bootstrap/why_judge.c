@@ -6,6 +6,18 @@
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
+bool why_check(const struct kc_why_look *l, const char *id, struct kc_why_finding *f)
+{
+	const json_t *c;
+	size_t i;
+
+	json_array_foreach(json_object_get(l->doctor, "checks"), i, c)
+		if (streq(kc_json_get_str(c, "id", ""), id) && !kc_json_get_bool(c, "ok", true))
+			return why_found(f, kc_json_get_str(c, "fix", ""), "%s",
+					 kc_json_get_str(c, "why", "a check failed"));
+	return false;
+}
+
 const json_t *why_unit(const struct kc_why_look *l, const char *name)
 {
 	const json_t *u;

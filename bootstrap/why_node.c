@@ -312,15 +312,7 @@ bool why_unit_failing(const struct kc_why_look *l, struct kc_why_finding *f)
 
 bool why_etcd_lost(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	const json_t *c;
-	size_t i;
-
-	json_array_foreach(json_object_get(l->doctor, "checks"), i, c)
-		if (streq(kc_json_get_str(c, "id", ""), "etcd-data") &&
-		    !kc_json_get_bool(c, "ok", true))
-			return why_found(f, kc_json_get_str(c, "fix", ""), "%s",
-					 kc_json_get_str(c, "why", ""));
-	return false;
+	return why_check(l, "etcd-data", f);
 }
 
 bool why_etcd_corrupt(const struct kc_why_look *l, struct kc_why_finding *f)

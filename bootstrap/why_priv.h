@@ -36,6 +36,8 @@ struct kc_why_finding {
 
 typedef bool why_rule(const struct kc_why_look *l, struct kc_why_finding *f);
 
+/* A preflight check that failed has its own words: in f. */
+bool why_check(const struct kc_why_look *l, const char *id, struct kc_why_finding *f);
 /* The unit's evidence ("kubelet"), or NULL. */
 const json_t *why_unit(const struct kc_why_look *l, const char *name);
 /* The newest line of its log that has one of needles (NULL-terminated); borrowed, or NULL. */

@@ -148,18 +148,6 @@ static bool is_read(const json_t *copy)
 	return !kc_json_get_bool(copy, "unread", false);
 }
 
-/* "a.example.net., b.example.net." Owned. */
-static char *listed(const json_t *data)
-{
-	_cleanup_buf_ struct kc_buf out = { 0 };
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach((json_t *)data, i, one)
-		kc_buf_printf(&out, "%s%s", i ? ", " : "", json_string_value(one));
-	return xstrdup(kc_buf_get(&out));
-}
-
 /* The one cloud whose servers all of them are; NULL: there are several, or it is not known. */
 static const char *only_cloud(const struct lint *l, const json_t *data)
 {
@@ -201,7 +189,7 @@ static void lint_apex(struct lint *l, const json_t *copy)
 	const json_t *apex = json_object_get(copy, "apex"), *other;
 	const char *cloud = only_cloud(l, apex);
 	_cleanup_buf_ struct kc_buf missing = { 0 };
-	_cleanup_free_ char *servers = listed(apex);
+	_cleanup_free_ char *servers = kc_json_join(apex, ", ");
 	size_t i;
 
 	if (!json_array_size(apex))
@@ -306,7 +294,7 @@ static void lint_delegation(struct lint *l, const json_t *copy, const json_t *li
 	const json_t *data = json_object_get(link, "data");
 	const char *name = kc_json_get_str(link, "name", ""), *needs = needed_by(l, name, "NS"),
 		   *cloud = only_cloud(l, data);
-	_cleanup_free_ char *servers = listed(data);
+	_cleanup_free_ char *servers = kc_json_join(data, ", ");
 
 	if (needs)
 		add(l, "error", copy,

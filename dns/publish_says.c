@@ -25,13 +25,7 @@ struct asking {
 /* "192.0.2.1 192.0.2.2", "nothing". Owned. */
 static char *listed(const json_t *data)
 {
-	_cleanup_buf_ struct kc_buf out = { 0 };
-	const json_t *one;
-	size_t i;
-
-	json_array_foreach((json_t *)data, i, one)
-		kc_buf_printf(&out, "%s%s", i ? " " : "", json_string_value(one));
-	return xstrdup(out.len ? kc_buf_get(&out) : "nothing");
+	return json_array_size(data) ? kc_json_join(data, " ") : xstrdup("nothing");
 }
 
 static bool all_in(const json_t *data, const json_t *among)

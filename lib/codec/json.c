@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/base/buf.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 
@@ -172,6 +173,17 @@ bool kc_json_within(const json_t *ours, const json_t *theirs)
 		return json_is_array(theirs) && json_array_size(ours) == json_array_size(theirs);
 	}
 	return json_equal(ours, theirs);
+}
+
+char *kc_json_join(const json_t *list, const char *between)
+{
+	_cleanup_buf_ struct kc_buf out = { 0 };
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, v)
+		kc_buf_printf(&out, "%s%s", i ? between : "", json_string_value(v));
+	return kc_buf_steal(&out);
 }
 
 bool kc_json_has_str(const json_t *array, const char *s)

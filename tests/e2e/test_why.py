@@ -399,7 +399,7 @@ def test_archive_for_helpers(story):
     """All that was seen, for nobody but us, and with none of the cluster's secrets in it."""
     file = story.folder / "why.tar"
     r = story.cli.run("cluster", "why", "story", "--bundle", file)
-    assert r.code == 0 and f"Wrote {file}" in r.err, r
+    assert r.code in (0, 2) and f"Wrote {file}" in r.err, r
     assert file.stat().st_mode & 0o777 == 0o600 and not list(story.folder.glob("*.part"))
     names = run("tar", "-tf", file).stdout.splitlines()
     files = "why.json", "cluster.json", "version.json", "logs/w1/kubelet.service.log"
