@@ -176,10 +176,13 @@ static json_t *ask_api(struct session *s, json_t *checks)
 	json_t *api = json_object();
 	struct kc_kube *k;
 	struct kc_err why;
-	int r = validate_api(s, checks, &why);
+	int r = kc_kube_ctx_get(s->kube, &k, &why);
 
+	/* One that hangs is waited for once. */
 	if (r == 0)
-		r = kc_kube_ctx_get(s->kube, &k, &why);
+		r = kc_kube_raw(k, "/readyz", NULL, &why);
+	if (r == 0)
+		r = validate_api(s, checks, &why);
 	if (r == 0)
 		r = add_nodes(k, api, &why);
 	if (r == 0)

@@ -349,6 +349,11 @@ CONTROL_PLANE = {
 }
 
 
+API = "$(systemctl show -P MainPID kube-apiserver)"
+# One that hangs takes its ten seconds once.
+CONTROL_PLANE["API_DOWN"] = ("no answer|timed out|10 s", f"kill -STOP {API}", f"kill -CONT {API}")
+
+
 @pytest.mark.parametrize("cause", CONTROL_PLANE)
 def test_control_plane(story, cause):
     says, do, undo = CONTROL_PLANE[cause]
