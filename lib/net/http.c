@@ -3,7 +3,9 @@
 #include <ctype.h>
 #include <curl/curl.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
@@ -28,7 +30,10 @@ struct kc_http {
 struct exchange {
 	const struct kc_http *http;
 	const struct kc_http_req *req;
-	struct kc_err dial_error;
+	struct kc_err dial_error, sink_error;
+	CURL *curl;
+	off_t sent;	/* of body_fd */
+	uint64_t taken; /* by the sink */
 	struct kc_buf body;
 	char **headers;
 	size_t n_headers;
@@ -119,10 +124,27 @@ static void give_back(struct kc_http *h, CURL *c)
 		curl_easy_cleanup(c);
 }
 
+/* What the sink takes counts towards the ceiling, too, if there is one. */
+static size_t to_sink(struct exchange *x, long status, const char *data, size_t len)
+{
+	const struct kc_http_req *q = x->req;
+
+	if (q->max && len > q->max - x->taken) {
+		x->too_big = true;
+		return 0;
+	}
+	x->taken += len;
+	return q->sink(q->sink_cookie, status, data, len, &x->sink_error) < 0 ? 0 : len;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *cookie)
 {
 	struct exchange *x = cookie;
+	long status = 0;
 
+	curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (x->req->sink && (status == 200 || status == 206))
+		return to_sink(x, status, data, size * n);
 	if (kc_buf_add(&x->body, data, size * n, NULL) < 0) {
 		x->too_big = true;
 		return 0;
@@ -163,6 +185,33 @@ static size_t on_header(char *data, size_t size, size_t n, void *cookie)
 	x->headers[x->n_headers++] = xasprintf("%s: %s", line, value);
 	free(line);
 	return len;
+}
+
+static size_t on_read(char *data, size_t size, size_t n, void *cookie)
+{
+	struct exchange *x = cookie;
+	off_t left = (off_t)x->req->body_len - x->sent;
+	size_t len = size * n;
+	ssize_t got;
+
+	if (left < (off_t)len)
+		len = (size_t)left;
+	got = len ? pread(x->req->body_fd, data, len, x->req->body_offset + x->sent) : 0;
+	if (got < 0 || (len && got == 0)) /* shorter than it was */
+		return CURL_READFUNC_ABORT;
+	x->sent += got;
+	return (size_t)got;
+}
+
+/* A kept connection was lost: from the start on another one. */
+static int on_seek(void *cookie, curl_off_t offset, int origin)
+{
+	struct exchange *x = cookie;
+
+	if (origin != SEEK_SET)
+		return CURL_SEEKFUNC_CANTSEEK;
+	x->sent = offset;
+	return CURL_SEEKFUNC_OK;
 }
 
 static int on_progress(void *cookie, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
@@ -218,6 +267,34 @@ static void set_tls(CURL *c, const struct kc_http *h)
 	set_blob(c, CURLOPT_SSLKEY_BLOB, h->key_pem);
 }
 
+static void set_body(CURL *c, struct exchange *x)
+{
+	const struct kc_http_req *q = x->req;
+
+	if (q->body_fd) {
+		curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)q->body_len);
+		curl_easy_setopt(c, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(c, CURLOPT_READDATA, x);
+		curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_seek);
+		curl_easy_setopt(c, CURLOPT_SEEKDATA, x);
+	} else if (q->body) {
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body);
+	}
+}
+
+static void set_times(CURL *c, const struct kc_http *h, const struct kc_http_req *q)
+{
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, h->connect_timeout_ms);
+	if (q->idle_ms) {
+		curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1000L);
+		curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (q->idle_ms + 999) / 1000);
+	} else {
+		curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, q->timeout_ms ? q->timeout_ms : 30000);
+	}
+}
+
 static void set_request(CURL *c, const struct kc_http *h, struct exchange *x,
 			struct curl_slist *headers)
 {
@@ -230,8 +307,7 @@ static void set_request(CURL *c, const struct kc_http *h, struct exchange *x,
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, h->user_agent);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, h->connect_timeout_ms);
-	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, q->timeout_ms ? q->timeout_ms : 30000);
+	set_times(c, h, q);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
@@ -243,10 +319,7 @@ static void set_request(CURL *c, const struct kc_http *h, struct exchange *x,
 		curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
 		curl_easy_setopt(c, CURLOPT_XFERINFODATA, x);
 	}
-	if (q->body) {
-		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->body_len);
-		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body);
-	}
+	set_body(c, x);
 	if (q->method && streq(q->method, "HEAD"))
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
 	else if (q->method)
@@ -277,9 +350,11 @@ static int failed(const struct exchange *x, CURLcode rc, const char *url, const 
 		return kc_fail(err, KC_ECANCELED, "%s: canceled", url);
 	if (x->dial_error.code)
 		return kc_fail(err, x->dial_error.code, "%s: %s", url, x->dial_error.msg);
+	if (x->sink_error.code)
+		return kc_fail(err, x->sink_error.code, "%s: %s", url, x->sink_error.msg);
 	if (x->too_big)
 		return kc_fail(err, KC_EINVAL, "%s: the reply is larger than %zu bytes", url,
-			       x->body.max);
+			       x->req->max ? x->req->max : (size_t)KC_BUF_MAX);
 	switch (rc) {
 	case CURLE_URL_MALFORMAT:
 	case CURLE_UNSUPPORTED_PROTOCOL:
@@ -308,7 +383,7 @@ static struct curl_slist *header_list(const struct kc_http_req *q)
 
 	for (const char *const *h = q->headers; h && *h; h++)
 		list = curl_slist_append(list, *h);
-	if (q->body) /* no extra round trip for large bodies */
+	if (q->body || q->body_fd) /* no extra round trip for large bodies */
 		list = curl_slist_append(list, "Expect:");
 	return list;
 }
@@ -326,6 +401,9 @@ int kc_http_do(struct kc_http *h, const struct kc_http_req *q, struct kc_http_re
 	CURLcode rc;
 	int r = 0;
 
+	x.curl = c;
+	if (q->sink) /* what is not for it says what went wrong */
+		x.body.max = 1 << 20;
 	set_tls(c, h);
 	set_request(c, h, &x, headers);
 	set_dial(c, &x);

@@ -18,6 +18,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "lib/base/err.h"
 #include "lib/base/mem.h"
@@ -52,8 +53,19 @@ struct kc_http_req {
 	const char *const *headers; /* "Name: value", NULL-terminated; or NULL */
 	const void *body;	    /* or NULL */
 	size_t body_len;
-	long timeout_ms;		/* the whole exchange; 0: 30 s */
-	size_t max;			/* ceiling of the reply's body; 0: 64 MB */
+	/* Or the body is body_len bytes of this file (0: none), from body_offset on. */
+	int body_fd;
+	off_t body_offset;
+	long timeout_ms; /* the whole exchange; 0: 30 s */
+	/* For what may be long: no end by the clock, but nobody may send less than 1 kB/s for this
+	 * time. timeout_ms does not count then; 0: it does. */
+	long idle_ms;
+	size_t max; /* ceiling of the reply's body; 0: 64 MB */
+	/* Takes the body of a 200 or 206 piece by piece instead of the reply; its error is the
+	 * call's. Or NULL. */
+	int (*sink)(void *sink_cookie, long status, const void *data, size_t len,
+		    struct kc_err *err);
+	void *sink_cookie;
 	bool (*canceled)(void *cookie); /* optional */
 	void *cookie;
 	/* The peer gets this at most once: on a connection of its own, since what a kept one lost

@@ -2,7 +2,6 @@
 packs them, unpacked and not installed, for an installed one would be started."""
 
 import base64
-import fcntl
 import os
 import re
 import secrets
@@ -15,33 +14,16 @@ from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 from sim.world import CLIENTS
 
-from .hosts import CACHE, run, wait_for
+from .hosts import run, wait_for
+from .packages import private_root
 
 PACKAGES = "knot", "knot-dnsutils", "bind9", "pdns-server", "pdns-backend-sqlite3", "pdns-backend-geoip"
-ROOT = CACHE / "nameservers"
 LIBS = "usr/lib/x86_64-linux-gnu"
 KEY = "kc"
 
 
 def unpacked():
-    """The folder with the programs of PACKAGES and what of their libraries this machine lacks."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with open(CACHE / "nameservers.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = ROOT / "complete"
-        if not done.exists() or done.read_text() != " ".join(PACKAGES):
-            debs = CACHE / "nameservers-debs"
-            (debs / "partial").mkdir(parents=True, exist_ok=True)
-            get = ["apt-get", "-q", "-o", "APT::Sandbox::User=root", "-o", "DPkg::Lock::Timeout=300"]
-            get += ["-o", f"Dir::Cache::archives={debs}", "install", "-y", "--download-only"]
-            get += ["--reinstall", "--no-install-recommends", *PACKAGES]
-            if run(*get, check=False).returncode:
-                run("apt-get", "-q", "update")
-                run(*get)
-            for deb in debs.glob("*.deb"):
-                run("dpkg-deb", "-x", deb, ROOT)
-            done.write_text(" ".join(PACKAGES))
-    return ROOT
+    return private_root("nameservers", *PACKAGES)
 
 
 def free_port():

@@ -15,6 +15,27 @@ def fetch(names):
         run(*APT, "download", *names, cwd=DEBS)
 
 
+def private_root(name, *packages):
+    """The folder with the programs of packages and what of their libraries this machine lacks: they
+    are unpacked and not installed, for an installed server would be started."""
+    root, debs = CACHE / name, CACHE / f"{name}-debs"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = root / "complete"
+        if not done.exists() or done.read_text() != " ".join(packages):
+            (debs / "partial").mkdir(parents=True, exist_ok=True)
+            get = [*APT, "-o", f"Dir::Cache::archives={debs}", "install", "-y", "--download-only"]
+            get += ["--reinstall", "--no-install-recommends", *packages]
+            if run(*get, check=False).returncode:
+                run("apt-get", "-q", "update")
+                run(*get)
+            for deb in debs.glob("*.deb"):
+                run("dpkg-deb", "-x", deb, root)
+            done.write_text(" ".join(packages))
+    return root
+
+
 def unpack(host, *names):
     """Their files are all that is wanted, so what they depend on must be named, too."""
     DEBS.mkdir(parents=True, exist_ok=True)
