@@ -133,15 +133,51 @@ static json_t *exec_start(const char *program, json_t *flags)
 	return joined(" \\\n  ", lines);
 }
 
+static bool has_task(const struct spec *s, const char *id)
+{
+	const json_t *task;
+	size_t i;
+
+	json_array_foreach(s->tasks, i, task)
+		if (streq(kc_json_get_str(task, "id", ""), id))
+			return true;
+	return false;
+}
+
+/*
+ * Units name the one binary that Kubernetes is, and the link to it that they start. In a bundle of
+ * separate programs there is a file of the link's name instead. Steals ids.
+ */
+static json_t *as_packed(const struct spec *s, json_t *ids)
+{
+	json_t *out = json_array();
+	const json_t *v;
+	size_t i;
+
+	json_array_foreach(ids, i, v) {
+		const char *id = json_string_value(v);
+		_cleanup_free_ char *file =
+			xasprintf("blob/%s", kc_startswith(id, "link/") ? id + 5 : "");
+
+		if (has_task(s, file))
+			json_array_append_new(out, json_string(file));
+		else if (!streq(id, "blob/kube") || has_task(s, id))
+			json_array_append_new(out, json_string(id));
+	}
+	json_decref(ids);
+	return out;
+}
+
 void add_unit(struct spec *s, const struct unit *u)
 {
 	_cleanup_free_ char *id = xasprintf("unit/%s", u->name);
-	json_t *want, *content, *inputs = json_array(), *after = u->after, *v;
+	json_t *want, *content, *inputs = json_array(), *from = as_packed(s, u->inputs);
+	json_t *after = u->after ? as_packed(s, u->after) : json_array(), *v;
 	size_t i;
 
-	json_array_foreach(u->inputs, i, v)
+	json_array_foreach(from, i, v)
 		json_array_append_new(inputs, rev(json_string_value(v)));
-	json_decref(u->inputs);
+	json_decref(from);
 	content =
 		kc_pack("{s:[o, o, s]}", "$cat",
 			json_sprintf("[Unit]\nDescription=%s\nAfter=network.target\n"
@@ -154,7 +190,6 @@ void add_unit(struct spec *s, const struct unit *u)
 		       "content", content, "inputs", inputs, "enabled", 1, "active", 1);
 	if (u->probe)
 		json_object_set_new(want, "probe", u->probe);
-	after = after ? after : json_array();
 	json_array_append_new(after, json_string("teardown"));
 	add(s, id, "unit", want, after);
 }

@@ -1,4 +1,5 @@
 #include "bootstrap/bundle/internal.h"
+#include "bootstrap/bundle/upstream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,29 +106,47 @@ static int write_json(const json_t *bundle, const char *dir, struct kc_err *err)
 	return kc_file_write(path, text, strlen(text), 0644, err);
 }
 
+/* The parts of the pins into the bundle, compiled, or fetched if there is an upstream. */
+static int fill_parts(struct kc_parts *p, const struct kc_bundle_build *o, struct kc_upstream *u,
+		      const char *tmp, const char *blobs, json_t *bundle, struct kc_err *err)
+{
+	json_t *components = json_object_get(bundle, "components");
+	json_t *images = json_object_get(bundle, "images");
+	const json_t *part;
+	size_t i;
+	int r = 0;
+
+	json_array_foreach(json_object_get(p->pins, "components"), i, part)
+		if (r == 0)
+			r = u ? kc_upstream_component(u, part, tmp, blobs, components, err)
+			      : add_component(p, part, blobs, components, err);
+	json_array_foreach(json_object_get(p->pins, "images"), i, part) {
+		if (!o->with_test_images && streq(kc_json_get_str(part, "layer", "core"), "test"))
+			continue;
+		if (r == 0)
+			r = u ? kc_upstream_image(u, part, tmp, blobs, images, err)
+			      : add_image(p, part, tmp, blobs, images, err);
+	}
+	return r;
+}
+
 /* Everything of the pins into the directory tmp. */
-static int fill(struct kc_parts *p, const struct kc_bundle_build *o, const char *tmp,
+static int fill(struct kc_parts *p, const struct kc_bundle_build *o, bool upstream, const char *tmp,
 		struct kc_err *err)
 {
 	json_auto_t *bundle = kc_pack("{s:i, s:O, s:s, s:[], s:{}}", "format", 1, "kubernetes",
 				      json_object_get(p->pins, "kubernetes"), "arch", p->arch,
 				      "components", "images");
 	_cleanup_free_ char *blobs = xasprintf("%s/blobs/sha256", tmp);
-	const json_t *part;
-	size_t i;
-	int r;
+	_cleanup_upstream_ struct kc_upstream *u = NULL;
+	int r = upstream ? kc_upstream_open(p, o, &u, err) : 0;
 
-	r = kc_mkdir_p(blobs, 0755, err);
-	json_array_foreach(json_object_get(p->pins, "components"), i, part)
-		if (r == 0)
-			r = add_component(p, part, blobs, json_object_get(bundle, "components"),
-					  err);
-	json_array_foreach(json_object_get(p->pins, "images"), i, part) {
-		if (!o->with_test_images && streq(kc_json_get_str(part, "layer", "core"), "test"))
-			continue;
-		if (r == 0)
-			r = add_image(p, part, tmp, blobs, json_object_get(bundle, "images"), err);
-	}
+	if (r == 0)
+		r = kc_mkdir_p(blobs, 0755, err);
+	if (r == 0)
+		r = fill_parts(p, o, u, tmp, blobs, bundle, err);
+	if (r == 0 && u)
+		json_object_set_new(bundle, "sources", json_deep_copy(kc_upstream_sources(u)));
 	return r < 0 ? r : write_json(bundle, tmp, err);
 }
 
@@ -210,8 +229,9 @@ static int build_into(struct kc_parts *p, const struct kc_bundle_build *o, const
 		r = kc_mkdir_p(parent, 0755, err);
 	}
 	if (r == 0)
-		r = streq(from, "gomod") ? fill(p, o, tmp, err)
-					 : fill_from(from, version, p->arch, tmp, o, err);
+		r = streq(from, "gomod") || streq(from, "upstream")
+			    ? fill(p, o, streq(from, "upstream"), tmp, err)
+			    : fill_from(from, version, p->arch, tmp, o, err);
 	if (r == 0)
 		r = swap_in(tmp, out, err);
 	if (r < 0)
@@ -234,15 +254,12 @@ int kc_bundle_build(const struct kc_bundle_build *o, char **ret_dir, struct kc_e
 
 	if (!streq(p.arch, "amd64") && !streq(p.arch, "arm64"))
 		return kc_fail(err, KC_EINVAL, "no bundle for %s; supported: amd64, arm64", p.arch);
-	if (o->from && streq(o->from, "upstream"))
-		return kc_fail(err, KC_EINVAL,
-			       "--from upstream is not implemented; use gomod or the "
-			       "directory of a bundle");
 	/* runc needs the machine's libseccomp; flannel's image has the host's nft. */
 	if ((!o->from || streq(o->from, "gomod")) && !streq(p.arch, kc_bundle_host_arch()))
 		return kc_fail(err, KC_EINVAL,
-			       "a bundle for %s cannot be built on this machine, which is %s: "
-			       "build it on one of its kind, then bring it with --from DIR",
+			       "a bundle for %s cannot be compiled on this machine, which is %s: "
+			       "take the projects' own with --from upstream, or compile it on one "
+			       "of its kind and bring it with --from DIR",
 			       p.arch, kc_bundle_host_arch());
 	r = kc_bundle_pins(o->kubernetes, &pins, err);
 	if (r < 0)

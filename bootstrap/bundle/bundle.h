@@ -18,8 +18,9 @@
  *N}]}], "images": {"coredns": {"ref": "kubecdn.io/coredns:1.14.6", "digest": "sha256:…", "layer":
  *"core", "sha256": H, "size": N, "blob": H, "blobSize": N}}} Kubernetes is one binary, "kube"; on
  *the node kubelet, kube-apiserver, ... are links to it
- * ("links" in the component). An image is a tar of an OCI layout that
- * `ctr -n k8s.io images import` names by its ref.
+ * ("links" in the component); upstream's separate programs need no links, and that bundle says in
+ * "sources" [{"url", "sha256", "trust"}] what came from where and who vouched for it. An image is a
+ *tar of an OCI layout that `ctr -n k8s.io images import` names by its ref.
  */
 #ifndef KC_BOOTSTRAP_BUNDLE_H
 #define KC_BOOTSTRAP_BUNDLE_H
@@ -67,7 +68,7 @@ int kc_bundle_verify(const char *dir, kc_bundle_progress *progress, void *cookie
 		     const atomic_bool *cancel, struct kc_err *err);
 
 struct kc_bundle_build {
-	const char *from;	      /* "gomod", or a directory with a bundle to verify and copy */
+	const char *from; /* "gomod", "upstream", or a directory with a bundle to verify and copy */
 	const char *kubernetes;	      /* version, or NULL for the newest pinned one */
 	const char *arch;	      /* "amd64", "arm64"; NULL: this machine's */
 	const char *out;	      /* NULL: kc_bundle_default_dir() */
@@ -75,6 +76,11 @@ struct kc_bundle_build {
 	kc_bundle_progress *progress; /* or NULL */
 	void *cookie;
 	const atomic_bool *cancel; /* or NULL; once true: what runs is ended, KC_ECANCELED */
+	/* For upstream; each may be NULL. */
+	const char *mirrors;  /* "HOST=URL,…": base URLs in place of https://HOST */
+	const char *authfile; /* credentials, as lib/net/fetch.h has it */
+	const char *pins;     /* a bundle.json: nothing but what its sources say */
+	const char *sources;  /* a file with another section upstream than components.yaml's */
 };
 
 /*

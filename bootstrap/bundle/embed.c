@@ -27,6 +27,9 @@ EMBED(etcd_go_sum, "gomod/etcd/go.sum");
 EMBED(etcd_main_go, "gomod/etcd/main.go");
 EMBED(flannel_go_mod, "gomod/flannel/go.mod");
 EMBED(flannel_go_sum, "gomod/flannel/go.sum");
+EMBED(kubernetes_1_36_go_mod, "gomod/kubernetes-1.36/go.mod");
+EMBED(kubernetes_1_36_go_sum, "gomod/kubernetes-1.36/go.sum");
+EMBED(kubernetes_1_36_main_go, "gomod/kubernetes-1.36/main.go");
 EMBED(kubernetes_1_37_go_mod, "gomod/kubernetes-1.37/go.mod");
 EMBED(kubernetes_1_37_go_sum, "gomod/kubernetes-1.37/go.sum");
 EMBED(kubernetes_1_37_main_go, "gomod/kubernetes-1.37/main.go");
@@ -47,6 +50,12 @@ const struct kc_asset kc_bundle_assets[] = {
 	{ "etcd", "main.go", kc_asset_etcd_main_go, kc_asset_etcd_main_go_end },
 	{ "flannel", "go.mod", kc_asset_flannel_go_mod, kc_asset_flannel_go_mod_end },
 	{ "flannel", "go.sum", kc_asset_flannel_go_sum, kc_asset_flannel_go_sum_end },
+	{ "kubernetes-1.36", "go.mod", kc_asset_kubernetes_1_36_go_mod,
+	  kc_asset_kubernetes_1_36_go_mod_end },
+	{ "kubernetes-1.36", "go.sum", kc_asset_kubernetes_1_36_go_sum,
+	  kc_asset_kubernetes_1_36_go_sum_end },
+	{ "kubernetes-1.36", "main.go", kc_asset_kubernetes_1_36_main_go,
+	  kc_asset_kubernetes_1_36_main_go_end },
 	{ "kubernetes-1.37", "go.mod", kc_asset_kubernetes_1_37_go_mod,
 	  kc_asset_kubernetes_1_37_go_mod_end },
 	{ "kubernetes-1.37", "go.sum", kc_asset_kubernetes_1_37_go_sum,

@@ -187,6 +187,8 @@ static int write_layer(const json_t *files, const char *path, struct kc_err *err
 	return r < 0 ? r : kc_tar_close(TAKE(t), err);
 }
 
+static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
+
 /* A descriptor as the layout's JSON has it. */
 static json_t *descriptor(const char *type, const char *sha256, size_t size)
 {
@@ -217,16 +219,17 @@ static char *config_text(const struct kc_parts *p, const json_t *image, const ch
  * ask for and the runtime looks up (a name with both has its tag ignored).
  */
 static char *index_text(const struct kc_parts *p, const char *name, const char *version,
-			const char *sha, size_t size)
+			const json_t *manifest)
 {
 	_cleanup_free_ char *by_tag = xasprintf("kubecdn.io/%s:%s", name, version);
-	_cleanup_free_ char *by_digest = xasprintf("kubecdn.io/%s@sha256:%s", name, sha);
+	_cleanup_free_ char *by_digest =
+		xasprintf("kubecdn.io/%s@%s", name, kc_json_get_str(manifest, "digest", ""));
 	const char *names[] = { by_tag, by_digest };
 	json_auto_t *index = kc_pack("{s:i, s:s, s:[]}", "schemaVersion", 2, "mediaType",
 				     "application/vnd.oci.image.index.v1+json", "manifests");
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		json_t *d = descriptor("manifest.v1+json", sha, size);
+		json_t *d = json_copy((json_t *)manifest);
 
 		json_object_set_new(d, "platform",
 				    kc_pack("{s:s, s:s}", "architecture", p->arch, "os", "linux"));
@@ -245,16 +248,21 @@ static int put_blob(struct kc_tar *t, const char *sha, const char *text, struct 
 	return kc_tar_add_data(t, name, text, strlen(text), 0644, err);
 }
 
+static void say_name(json_t *entry, const char *name, const char *version, const json_t *manifest)
+{
+	json_object_set_new(entry, "ref", json_sprintf("kubecdn.io/%s:%s", name, version));
+	json_object_set(entry, "digest", json_object_get(manifest, "digest"));
+}
+
 static int write_layout(const struct kc_parts *p, const json_t *image, const char *layer,
 			const char *path, json_t *entry, struct kc_err *err)
 {
-	static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	const char *name = kc_json_get_str(image, "name", ""),
 		   *version = kc_json_get_str(image, "version", "");
 	char layer_sha[KC_SHA256_HEX], config_sha[KC_SHA256_HEX], manifest_sha[KC_SHA256_HEX];
 	_cleanup_free_ char *config = NULL, *manifest = NULL, *index = NULL, *layer_name = NULL;
 	_cleanup_tar_ struct kc_tar *t = NULL;
-	json_auto_t *m = NULL;
+	json_auto_t *m = NULL, *desc = NULL;
 	uint64_t layer_size;
 	int r;
 
@@ -269,7 +277,8 @@ static int write_layout(const struct kc_parts *p, const json_t *image, const cha
 		    descriptor("layer.v1.tar", layer_sha, layer_size));
 	manifest = kc_json_text(m);
 	kc_sha256(manifest, strlen(manifest), manifest_sha);
-	index = index_text(p, name, version, manifest_sha, strlen(manifest));
+	desc = descriptor("manifest.v1+json", manifest_sha, strlen(manifest));
+	index = index_text(p, name, version, desc);
 	layer_name = xasprintf("blobs/sha256/%s", layer_sha);
 
 	r = kc_tar_open(path, &t, err);
@@ -287,9 +296,51 @@ static int write_layout(const struct kc_parts *p, const json_t *image, const cha
 		r = kc_tar_close(TAKE(t), err);
 	if (r < 0)
 		return r;
-	json_object_set_new(entry, "ref", json_sprintf("kubecdn.io/%s:%s", name, version));
-	json_object_set_new(entry, "digest", json_sprintf("sha256:%s", manifest_sha));
+	say_name(entry, name, version, desc);
 	return 0;
+}
+
+/* A blob of an image that was pulled, once even if the image has it twice. */
+static int add_pulled(struct kc_tar *t, const json_t *d, const char *dir, json_t *done,
+		      struct kc_err *err)
+{
+	const char *sha256 = kc_json_get_str(d, "digest", "sha256:") + 7;
+	_cleanup_free_ char *src = xasprintf("%s/%s", dir, sha256);
+	_cleanup_free_ char *name = xasprintf("blobs/sha256/%s", sha256);
+
+	if (json_object_get(done, sha256))
+		return 0;
+	json_object_set_new(done, sha256, json_true());
+	return kc_tar_add_file(t, name, src, 0644, err);
+}
+
+int kc_image_layout(const struct kc_parts *p, const char *name, const char *version,
+		    const json_t *pulled, const char *dir, const char *path, json_t *entry,
+		    struct kc_err *err)
+{
+	const json_t *manifest = json_object_get(pulled, "manifest"), *layer;
+	_cleanup_free_ char *index = index_text(p, name, version, manifest);
+	_cleanup_tar_ struct kc_tar *t = NULL;
+	json_auto_t *done = json_object();
+	size_t i;
+	int r = kc_tar_open(path, &t, err);
+
+	if (r == 0)
+		r = kc_tar_add_data(t, "oci-layout", layout, strlen(layout), 0644, err);
+	if (r == 0)
+		r = kc_tar_add_data(t, "index.json", index, strlen(index), 0644, err);
+	if (r == 0)
+		r = add_pulled(t, manifest, dir, done, err);
+	if (r == 0)
+		r = add_pulled(t, json_object_get(pulled, "config"), dir, done, err);
+	json_array_foreach(json_object_get(pulled, "layers"), i, layer)
+		if (r == 0)
+			r = add_pulled(t, layer, dir, done, err);
+	if (r == 0)
+		r = kc_tar_close(TAKE(t), err);
+	if (r == 0)
+		say_name(entry, name, version, manifest);
+	return r;
 }
 
 int kc_image_write(struct kc_parts *p, const json_t *image, const char *dir, const char *path,

@@ -81,6 +81,12 @@ int kc_bundle_link(const char *from, const char *to, struct kc_err *err);
 int kc_image_write(struct kc_parts *p, const json_t *image, const char *dir, const char *path,
 		   json_t *entry, struct kc_err *err);
 
+/* The same of an image that a registry had: pulled as kc_registry_pull() gives it, its blobs in
+ * dir. */
+int kc_image_layout(const struct kc_parts *p, const char *name, const char *version,
+		    const json_t *pulled, const char *dir, const char *path, json_t *entry,
+		    struct kc_err *err);
+
 /* The text of a bundle.json, checked: every hash, size, path and mode is what it says. */
 int kc_bundle_parse(const char *text, size_t len, const char *path, json_t **ret,
 		    struct kc_err *err);

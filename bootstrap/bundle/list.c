@@ -1,5 +1,6 @@
 #include "bootstrap/bundle/internal.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <string.h>
 
@@ -56,6 +57,14 @@ static int visible(const struct dirent *e)
 	return e->d_name[0] != '.' && !kc_endswith(e->d_name, ".new");
 }
 
+/* Newest version first, then what has a name that is none. */
+static int newest(const struct dirent **a, const struct dirent **b)
+{
+	bool va = isdigit((unsigned char)*(*a)->d_name), vb = isdigit((unsigned char)*(*b)->d_name);
+
+	return va == vb ? strverscmp((*b)->d_name, (*a)->d_name) : vb - va;
+}
+
 int kc_bundle_list(json_t **ret, struct kc_err *err)
 {
 	_cleanup_free_ char *cache = kc_cache_dir(), *root = xasprintf("%s/bundles", cache);
@@ -72,7 +81,7 @@ int kc_bundle_list(json_t **ret, struct kc_err *err)
 	json_array_foreach(json_object_get(pins, "kubernetes"), i, release)
 		json_array_append(json_object_get(out, "supported"),
 				  json_object_get(release, "version"));
-	n = scandir(root, &found, visible, alphasort);
+	n = scandir(root, &found, visible, newest);
 	for (int k = 0; k < n; k++) {
 		_cleanup_free_ char *dir = xasprintf("%s/%s", root, found[k]->d_name);
 

@@ -4,11 +4,14 @@
  *	kc_tar_open -> kc_tar_add… -> kc_tar_close          (written in the order of the calls)
  *
  * Entries have uid, gid and mtime 0 and no names of users.
+ *
+ *	a .tar.gz of somebody else's --kc_archive_take--> the one file that is wanted
  */
 #ifndef KC_CODEC_ARCHIVE_H
 #define KC_CODEC_ARCHIVE_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/err.h"
@@ -31,5 +34,14 @@ int kc_tar_close(struct kc_tar *t, struct kc_err *err);
 void kc_tar_free(struct kc_tar *t);
 KC_DEFINE_CLEANUP(struct kc_tar *, kc_tar_free)
 #define _cleanup_tar_ _cleanup_(kc_tar_freep)
+
+/*
+ * Write the regular file called name ("bin/etcd", as the archive says it, or with "./" before it)
+ * to path (0644, replaced). No name in the archive is used as a path here. Nothing of that name:
+ * KC_ENOTFOUND; more than max bytes, a link, or not an archive (tar, with gzip, xz or zstd around
+ * it): KC_EINVAL.
+ */
+int kc_archive_take(const char *archive, const char *name, const char *path, uint64_t max,
+		    struct kc_err *err);
 
 #endif

@@ -110,7 +110,7 @@ def test_another_architecture_is_refused_at_once(build):
         timeout=60,
     )
     assert (r.returncode, r.stdout, r.stderr.count("\n")) == (1, "", 1), r.stderr
-    assert f"for {other} cannot be built on this machine" in r.stderr
+    assert f"for {other} cannot be compiled on this machine" in r.stderr
     assert {p.name for p in build.home.iterdir()} == {"bin"}
 
 

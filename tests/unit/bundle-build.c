@@ -32,14 +32,14 @@ static const json_t *named(const json_t *array, const char *name)
 }
 
 /* Every pinned sum is in the go.sum that the compiler will check. */
-static void test_pins(void **state)
+static void check_pins(const char *kubernetes)
 {
 	static const char *const sections[] = { "components", "images" };
 	json_auto_t *pins = NULL;
 	const json_t *part;
 	size_t i, modules = 0;
 
-	assert_int_equal(kc_bundle_pins(NULL, &pins, NULL), 0);
+	assert_int_equal(kc_bundle_pins(kubernetes, &pins, NULL), 0);
 	for (size_t s = 0; s < ARRAY_SIZE(sections); s++)
 		json_array_foreach(json_object_get(pins, sections[s]), i, part) {
 			const struct kc_asset *sum =
@@ -61,6 +61,18 @@ static void test_pins(void **state)
 	assert_non_null(named(json_object_get(pins, "images"), "pause"));
 }
 
+static void test_pins(void **state)
+{
+	json_auto_t *pins = NULL;
+	const json_t *release;
+	size_t i;
+
+	assert_int_equal(kc_pins_load(&pins, NULL), 0);
+	json_array_foreach(json_object_get(pins, "kubernetes"), i, release)
+		check_pins(kc_json_get_str(release, "version", ""));
+	assert_int_equal(i, 2);
+}
+
 static void test_versions(void **state)
 {
 	json_auto_t *pins = NULL, *none = NULL;
@@ -72,7 +84,7 @@ static void test_versions(void **state)
 	assert_int_equal(kc_bundle_pins("v1.37.2", &pins, NULL), 0);
 	assert_string_equal(kc_json_get_str(pins, "kubernetes", ""), "1.37.2");
 	assert_int_equal(kc_bundle_pins("1.37", &none, &err), KC_EINVAL);
-	assert_string_equal(err.msg, "Kubernetes 1.37 is not supported; supported: 1.37.2");
+	assert_string_equal(err.msg, "Kubernetes 1.37 is not supported; supported: 1.37.2, 1.36.3");
 }
 
 static void parts_init(struct kc_parts *p, const char *cache, const json_t *pins)

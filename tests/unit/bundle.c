@@ -333,26 +333,33 @@ static void test_from_dir_refusals(void **state)
 	o.arch = NULL;
 	o.kubernetes = "1.20.0";
 	assert_int_equal(kc_bundle_build(&o, NULL, &err), KC_EINVAL);
-	assert_non_null(strstr(err.msg, "Kubernetes 1.20.0 is not supported; supported: 1.37.2"));
+	assert_non_null(
+		strstr(err.msg, "Kubernetes 1.20.0 is not supported; supported: 1.37.2, 1.36.3"));
 }
 
 static void test_list(void **state)
 {
 	_cleanup_free_ char *out = xasprintf("%s/.cache/kubecdn/bundles/1.37.2-amd64", home);
 	_cleanup_free_ char *broken = xasprintf("%s/.cache/kubecdn/bundles/broken", home);
+	_cleanup_free_ char *older = xasprintf("%s/.cache/kubecdn/bundles/1.9.0-amd64", home);
 	struct kc_bundle_build o = { .from = dir, .arch = "amd64" };
 	json_auto_t *list = NULL;
 	const json_t *b;
 
 	assert_int_equal(kc_bundle_build(&o, NULL, NULL), 0);
 	assert_int_equal(kc_mkdir_p(broken, 0700, NULL), 0);
+	assert_int_equal(kc_mkdir_p(older, 0700, NULL), 0);
 	assert_int_equal(kc_bundle_list(&list, NULL), 0);
 	assert_true(kc_json_has_str(json_object_get(list, "supported"), "1.37.2"));
 	b = json_array_get(json_object_get(list, "bundles"), 0);
 	assert_string_equal(kc_json_get_str(b, "dir", ""), out);
 	assert_int_equal(kc_json_get_int(b, "blobs", 0), 2);
 	assert_true(kc_json_get_int(b, "core", 0) > 0);
+	/* The newest version first; what is no version comes last. */
 	b = json_array_get(json_object_get(list, "bundles"), 1);
+	assert_string_equal(kc_json_get_str(b, "dir", ""), older);
+	b = json_array_get(json_object_get(list, "bundles"), 2);
+	assert_string_equal(kc_json_get_str(b, "dir", ""), broken);
 	assert_non_null(strstr(kc_json_get_str(b, "error", ""), "no bundle in"));
 }
 
