@@ -15,7 +15,7 @@ static const char *const future_kinds[] = { "Fleet", "PropagationPolicy", "Overr
 
 static struct kc_cluster_limits with_defaults(const struct kc_cluster_limits *limits)
 {
-	static const char *const versions[] = { "1.37.2", NULL };
+	static const char *const versions[] = { "1.37.2", "1.36.3", NULL };
 	static const char *const addons[] = { "coredns", "flannel", NULL };
 	struct kc_cluster_limits l = limits ? *limits : (struct kc_cluster_limits){ 0 };
 

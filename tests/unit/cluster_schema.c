@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "bootstrap/bundle/bundle.h"
 #include "bootstrap/schema.h"
 #include "bootstrap/schema_priv.h"
 #include "clouds/local/local.h"
@@ -287,6 +288,26 @@ static void test_limits(void **state)
 			    "1.38.0");
 }
 
+/* What a bundle can be built for, a manifest may ask for. */
+static void test_versions(void **state)
+{
+	json_auto_t *bundles = NULL;
+	const json_t *v;
+	size_t i;
+
+	assert_int_equal(kc_bundle_list(&bundles, NULL), 0);
+	json_array_foreach(json_object_get(bundles, "supported"), i, v) {
+		_cleanup_free_ char *local = read_source("examples/cluster-local.yaml");
+		_cleanup_free_ char *text = replaced(local, "1.37.2", json_string_value(v));
+		json_auto_t *cluster = NULL;
+		struct kc_err err = { 0 };
+
+		if (kc_cluster_load("t", text, strlen(text), NULL, &cluster, NULL, &err) < 0)
+			fail_msg("%s", err.msg);
+	}
+	assert_true(i > 1);
+}
+
 /* A setting that nothing acts on is refused by name and place, not ignored. */
 static void test_unsupported(void **state)
 {
@@ -484,6 +505,7 @@ int main(void)
 		cmocka_unit_test(test_wrong_fields),
 		cmocka_unit_test(test_documents),
 		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_from_flags),
 		cmocka_unit_test(test_update),
 		cmocka_unit_test(test_patterns),

@@ -36,7 +36,7 @@ static const struct field_case {
 	{ ONPREM, "1.37.2", "1.40", "12:22", "\"1.40\" is not a version" },
 	{ ONPREM, "1.37.2", "v1.37.2", "12:22", "without a \"v\", as in 1.37.2" },
 	{ ONPREM, "1.37.2", "1.36.9", "12:22",
-	  "Kubernetes 1.36.9 is not supported by this version; use 1.37.2" },
+	  "Kubernetes 1.36.9 is not supported by this version; use 1.37.2, 1.36.3" },
 	{ ONPREM, "kubernetesVersion", "kubernetesVerison", "12:3",
 	  "unknown field \"kubernetesVerison\"; did you mean \"kubernetesVersion\"?" },
 	/* spec.networking */
