@@ -425,16 +425,11 @@ struct sender {
 
 static int open_blob(struct sender *s, const char *sha256, uint64_t *ret_size, struct kc_err *err)
 {
-	_cleanup_free_ char *path = NULL;
+	const char *path = s->hosts->agent_blob;
 	struct stat st;
-	int r = 0;
 
-	if (streq(sha256, s->hosts->agent_blob_sha256))
-		path = xstrdup(s->hosts->agent_blob);
-	else
-		r = kc_bundle_blob(s->hosts->bundle, sha256, &path, err);
-	if (r < 0)
-		return r;
+	if (!streq(sha256, s->hosts->agent_blob_sha256))
+		return kc_bundle_blob(s->hosts->bundle, sha256, &s->fd, ret_size, err);
 	s->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (s->fd < 0 || fstat(s->fd, &st) < 0)
 		return kc_fail_errno(err, errno, "%s", path);

@@ -23,7 +23,7 @@ static int open_bundle(struct session *s, struct kc_err *err)
 	if (!dir)
 		r = kc_bundle_default_dir(want, NULL, &dir, err);
 	if (r == 0)
-		r = kc_bundle_open(dir, &s->bundle, err);
+		r = kc_bundle_open(dir, s->o->authfile, &s->bundle, err);
 	if (r == KC_ENOTFOUND)
 		return kc_fail(err, r,
 			       "no bundle in %s; make one with `kubecdn bundle build --from "

@@ -1,4 +1,4 @@
-/* bundle build, verify, list. */
+/* bundle build, verify, push, list. */
 #include <stdio.h>
 
 #include "bootstrap/bundle/bundle.h"
@@ -13,12 +13,10 @@ static const struct kc_opt build_opts[] = {
 	  .doc = "Kubernetes version (default: the newest pinned one)" },
 	{ "arch", .type = KC_OPT_ENUM, .choices = (const char *const[]){ "amd64", "arm64", NULL },
 	  .doc = "Architecture (default: this machine's)" },
-	{ "out", .type = KC_OPT_STRING, .meta = "DIR",
-	  .doc = "Where to put it (default ~/.cache/kubecdn/bundles/VERSION-ARCH)" },
+	{ "out", .type = KC_OPT_STRING, .meta = "PLACE",
+	  .doc = "DIR, or FILE.tar for one file (default ~/.cache/kubecdn/bundles/VERSION-ARCH)" },
 	{ "mirrors", .type = KC_OPT_STRING, .meta = "HOST=URL,...",
 	  .doc = "upstream: base URLs to use in place of https://HOST" },
-	{ "authfile", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_AUTHFILE",
-	  .doc = "upstream: credentials for hosts, as `docker login` writes them" },
 	{ "pins", .type = KC_OPT_STRING, .meta = "FILE",
 	  .doc = "upstream: only what the sources of this earlier bundle.json say" },
 	{ "sources", .type = KC_OPT_STRING, .meta = "FILE",
@@ -27,7 +25,20 @@ static const struct kc_opt build_opts[] = {
 	{ NULL },
 };
 
-static const struct kc_opt *const build_lists[] = { build_opts, kc_cli_output, NULL };
+static const struct kc_opt auth_opts[] = {
+	{ "authfile", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_AUTHFILE",
+	  .doc = "Credentials for hosts, as `docker login` writes them" },
+	{ NULL },
+};
+
+static const struct kc_opt push_opts[] = {
+	{ "replace", .type = KC_OPT_FLAG, .doc = "Replace another bundle that is there" },
+	{ NULL },
+};
+
+static const struct kc_opt *const build_lists[] = { build_opts, auth_opts, kc_cli_output, NULL };
+static const struct kc_opt *const verify_lists[] = { auth_opts, kc_cli_output, NULL };
+static const struct kc_opt *const push_lists[] = { push_opts, auth_opts, kc_cli_output, NULL };
 static const struct kc_opt *const list_lists[] = { kc_cli_output, NULL };
 
 static void progress(void *cookie, const char *line)
@@ -41,7 +52,7 @@ static int print_bundle(const struct kc_args *args, const char *dir, const char 
 {
 	_cleanup_bundle_ struct kc_bundle *bundle = NULL;
 	json_auto_t *result = NULL;
-	int r = kc_bundle_open(dir, &bundle, err);
+	int r = kc_bundle_open(dir, kc_args_str(args, "authfile"), &bundle, err);
 
 	if (r < 0)
 		return r;
@@ -94,11 +105,41 @@ static int run_verify(const struct kc_args *args, struct kc_err *err)
 			return r;
 		dir = fallback;
 	}
-	r = kc_bundle_verify(dir, progress, ui, kc_cli_cancel(), err);
+	r = kc_bundle_verify(dir, kc_args_str(args, "authfile"), progress, ui, kc_cli_cancel(),
+			     err);
 	if (r < 0)
 		return r;
 	kc_ui_pause(ui);
 	return print_bundle(args, dir, "whole", err);
+}
+
+static int run_push(const struct kc_args *args, struct kc_err *err)
+{
+	_cleanup_ui_ struct kc_ui *ui = kc_cli_ui(args);
+	_cleanup_free_ char *url = NULL;
+	json_auto_t *result = NULL;
+	struct kc_bundle_push push = {
+		.where = kc_args_pos(args, 0),
+		.url = kc_args_pos(args, 1),
+		.authfile = kc_args_str(args, "authfile"),
+		.replace = kc_args_bool(args, "replace"),
+		.progress = progress,
+		.cookie = ui,
+		.cancel = kc_cli_cancel(),
+	};
+	int r = kc_bundle_push(&push, &url, err);
+
+	if (r < 0)
+		return r;
+	kc_ui_pause(ui);
+	if (kc_cli_wants_text(args)) {
+		printf("The bundle is there. To install from it:\n"
+		       "  kubecdn cluster create --bundle '%s'\n",
+		       url);
+		return 0;
+	}
+	result = kc_pack("{s:s}", "url", url);
+	return kc_cli_print(args, result, err);
 }
 
 static int run_list(const struct kc_args *args, struct kc_err *err)
@@ -140,21 +181,35 @@ const struct kc_verb kc_cli_bundle[] = {
 	{ .path = "bundle build",
 	  .summary = "Build a bundle: every program and image a cluster needs",
 	  .description =
-		  "Compiles pinned versions, verified by checksum. What was compiled before is\n"
-		  "kept; a build that was stopped goes on where it was.",
-	  .examples = "kubecdn bundle build\nkubecdn bundle build --from /media/usb/bundle",
+		  "Compiles pinned versions, verified by checksum, or fetches the projects' releases.\n"
+		  "What was compiled or fetched before is kept; a build that was stopped goes on\n"
+		  "where it was.",
+	  .examples = "kubecdn bundle build\n"
+		      "kubecdn bundle build --from /media/usb/bundle.tar\n"
+		      "kubecdn bundle build --from upstream --arch arm64 --out bundle.tar",
 	  .opts = build_lists,
 	  .run = run_build },
 	{ .path = "bundle verify",
 	  .summary = "Check everything in a bundle against its hashes",
 	  .description =
-		  "Without DIR the newest one built. Exit 1: the first thing that is damaged.",
-	  .examples = "kubecdn bundle verify\nkubecdn bundle verify /media/usb/bundle",
-	  .positional = "[DIR]",
+		  "Without BUNDLE the newest one built. Exit 1: the first thing that is damaged.",
+	  .examples = "kubecdn bundle verify\nkubecdn bundle verify /media/usb/bundle.tar",
+	  .positional = "[BUNDLE]",
 	  .max_args = 1,
 	  .looks = true,
-	  .opts = list_lists,
+	  .opts = verify_lists,
 	  .run = run_verify },
+	{ .path = "bundle push",
+	  .summary = "Put a bundle into a directory of an HTTP server",
+	  .description =
+		  "Blobs that are not there yet are sent by PUT, bundle.json last: what can be read\n"
+		  "is whole. After Ctrl-C, or a lost connection, the same command goes on.",
+	  .examples = "kubecdn bundle push bundle.tar https://files.example/kubernetes/1.37.2-amd64",
+	  .positional = "BUNDLE URL",
+	  .min_args = 2,
+	  .max_args = 2,
+	  .opts = push_lists,
+	  .run = run_push },
 	{ .path = "bundle list",
 	  .aliases = (const char *const[]){ "bundle ls", NULL },
 	  .summary = "List the bundles on this machine and what can be built",

@@ -195,6 +195,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 		.region = opt_str(args, "region"),
 		.workers = (int)opt_long(args, "workers", -1),
 		.bundle = opt_str(args, "bundle"),
+		.authfile = opt_str(args, "authfile"),
 		.forget = opt_str(args, "forget"),
 		.confirm = opt_str(args, "confirm"),
 		.force = opt_bool(args, "force"),

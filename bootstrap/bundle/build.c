@@ -158,28 +158,29 @@ struct copy {
 static int copy_blob(void *cookie, const char *who, const json_t *blob, struct kc_err *err)
 {
 	const char *hash = kc_json_get_str(blob, "blob", "");
-	_cleanup_free_ char *from = NULL, *to = NULL;
+	_cleanup_place_ struct kc_blob_place from = { 0 };
+	_cleanup_free_ char *to = NULL;
 	struct copy *c = cookie;
-	int r = kc_bundle_blob(c->b, hash, &from, err);
+	int r = kc_bundle_locate(c->b, hash, &from, err);
 
 	if (r < 0)
 		return r;
 	to = xasprintf("%s/%s", c->blobs, hash);
-	return kc_bundle_link(from, to, err);
+	return c->b->index ? kc_bundle_copy(&from, to, err) : kc_bundle_link(from.path, to, err);
 }
 
 /* --from DIR: an existing bundle, checked and copied. */
 static int fill_from(const char *dir, const char *kubernetes, const char *arch, const char *tmp,
 		     const struct kc_bundle_build *o, struct kc_err *err)
 {
-	_cleanup_free_ char *blobs = xasprintf("%s/blobs/sha256", tmp);
+	_cleanup_free_ char *blobs = xasprintf("%s/blobs/sha256", tmp), *json = NULL;
 	_cleanup_bundle_ struct kc_bundle *b = NULL;
 	struct copy c = { .blobs = blobs };
 	int r;
 
-	r = kc_bundle_verify(dir, o->progress, o->cookie, o->cancel, err);
+	r = kc_bundle_verify(dir, o->authfile, o->progress, o->cookie, o->cancel, err);
 	if (r == 0)
-		r = kc_bundle_open(dir, &b, err);
+		r = kc_bundle_open(dir, o->authfile, &b, err);
 	if (r < 0)
 		return r;
 	if (!streq(kc_bundle_version(b), kubernetes) || !streq(kc_bundle_arch(b), arch))
@@ -190,14 +191,19 @@ static int fill_from(const char *dir, const char *kubernetes, const char *arch, 
 	r = kc_mkdir_p(blobs, 0755, err);
 	if (r == 0)
 		r = kc_bundle_each(b, copy_blob, &c, err);
-	return r < 0 ? r : write_json(kc_bundle_json(b), tmp, err);
+	json = xasprintf("%s/bundle.json", tmp);
+	return r < 0 ? r : kc_file_write(json, b->text, b->len, 0644, err);
 }
 
 /* out may be absent or a bundle; anything else is not ours to replace. */
 static int check_out(const char *out, struct kc_err *err)
 {
 	_cleanup_free_ char *json = xasprintf("%s/bundle.json", out);
+	_cleanup_bundle_ struct kc_bundle *old = NULL;
 
+	if (kc_endswith(out, ".tar") && kc_exists(out) &&
+	    kc_bundle_open(out, NULL, &old, NULL) == 0 && old->index)
+		return 0;
 	if (!kc_exists(out) || kc_exists(json) || rmdir(out) == 0)
 		return 0;
 	return kc_fail(err, KC_ECONFLICT, "%s exists and is not a bundle: choose another directory",
@@ -211,6 +217,17 @@ static int swap_in(const char *tmp, const char *out, struct kc_err *err)
 	if (renameat2(AT_FDCWD, tmp, AT_FDCWD, out, RENAME_EXCHANGE) < 0)
 		return kc_fail_errno(err, errno, "replacing %s", out);
 	return kc_rm_rf(tmp, err); /* the old one now */
+}
+
+/* What was built, as the one file. */
+static int pack_into(const char *tmp, const char *out, struct kc_err *err)
+{
+	_cleanup_bundle_ struct kc_bundle *b = NULL;
+	int r = kc_bundle_open(tmp, NULL, &b, err);
+
+	if (r == 0)
+		r = kc_bundle_tar_write(tmp, out, b->json, err);
+	return r < 0 ? r : kc_rm_rf(tmp, err);
 }
 
 static int build_into(struct kc_parts *p, const struct kc_bundle_build *o, const char *out,
@@ -233,7 +250,7 @@ static int build_into(struct kc_parts *p, const struct kc_bundle_build *o, const
 			    ? fill(p, o, streq(from, "upstream"), tmp, err)
 			    : fill_from(from, version, p->arch, tmp, o, err);
 	if (r == 0)
-		r = swap_in(tmp, out, err);
+		r = kc_endswith(out, ".tar") ? pack_into(tmp, out, err) : swap_in(tmp, out, err);
 	if (r < 0)
 		kc_rm_rf(tmp, NULL);
 	return r;

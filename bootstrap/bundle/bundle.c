@@ -1,28 +1,12 @@
 #include "bootstrap/bundle/internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "lib/base/file.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
-
-struct kc_bundle {
-	char *dir;
-	json_t *json;
-};
-
-void kc_bundle_close(struct kc_bundle *b)
-{
-	if (!b)
-		return;
-	json_decref(b->json);
-	free(b->dir);
-	free(b);
-}
 
 /* A path below the node's binary directory: it must not lead out of it. */
 static bool path_ok(const char *path)
@@ -184,27 +168,6 @@ int kc_bundle_parse(const char *text, size_t len, const char *path, json_t **ret
 	return r;
 }
 
-int kc_bundle_open(const char *dir, struct kc_bundle **ret, struct kc_err *err)
-{
-	_cleanup_bundle_ struct kc_bundle *b = xcalloc(1, sizeof(*b));
-	_cleanup_free_ char *path = xasprintf("%s/bundle.json", dir), *text = NULL;
-	size_t len;
-	int r;
-
-	if (!kc_exists(path))
-		return kc_fail(err, KC_ENOTFOUND,
-			       "no bundle in %s: make one with `kubecdn bundle build`", dir);
-	b->dir = xstrdup(dir);
-	r = kc_file_read(path, KC_BUNDLE_JSON_MAX, &text, &len, err);
-	if (r < 0)
-		return r;
-	r = kc_bundle_parse(text, len, path, &b->json, err);
-	if (r < 0)
-		return kc_wrap(err, "the bundle in %s is not usable", dir);
-	*ret = TAKE(b);
-	return 0;
-}
-
 const json_t *kc_bundle_json(const struct kc_bundle *b)
 {
 	return b->json;
@@ -223,50 +186,6 @@ const char *kc_bundle_arch(const struct kc_bundle *b)
 const json_t *kc_bundle_image(const struct kc_bundle *b, const char *name)
 {
 	return json_object_get(json_object_get(b->json, "images"), name);
-}
-
-struct search {
-	const char *sha256;
-	const json_t *found;
-	char *who;
-};
-
-static int match(void *cookie, const char *who, const json_t *blob, struct kc_err *err)
-{
-	struct search *s = cookie;
-
-	if (!s->found && streq(kc_json_get_str(blob, "blob", ""), s->sha256)) {
-		s->found = blob;
-		s->who = xstrdup(who);
-	}
-	return 0;
-}
-
-int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_path,
-		   struct kc_err *err)
-{
-	_cleanup_free_ char *path = xasprintf("%s/blobs/sha256/%s", b->dir, sha256), *who = NULL;
-	struct search s = { .sha256 = sha256 };
-	struct stat st;
-	int64_t size;
-
-	kc_bundle_each(b, match, &s, NULL);
-	who = s.who;
-	if (!s.found)
-		return kc_fail(err, KC_ENOTFOUND, "the bundle in %s lists no blob %s", b->dir,
-			       sha256);
-	if (stat(path, &st) < 0)
-		return kc_fail(err, errno == ENOENT ? KC_ENOTFOUND : KC_EFAIL,
-			       "blob %s (%s): %s: %s: rebuild or copy the bundle again", sha256,
-			       who, path, strerror(errno));
-	size = kc_json_get_int(s.found, "blobSize", -1);
-	if (!S_ISREG(st.st_mode) || st.st_size != size)
-		return kc_fail(err, KC_EINVAL,
-			       "blob %s (%s): %s has %jd bytes instead of %" PRId64
-			       ": rebuild or copy the bundle again",
-			       sha256, who, path, (intmax_t)st.st_size, size);
-	*ret_path = TAKE(path);
-	return 0;
 }
 
 int kc_bundle_each(const struct kc_bundle *b, kc_blob_fn *fn, void *cookie, struct kc_err *err)

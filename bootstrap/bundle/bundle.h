@@ -35,8 +35,15 @@
 
 struct kc_bundle;
 
-/* Read and check bundle.json; the blobs are only looked at by verify. No bundle: KC_ENOTFOUND. */
-int kc_bundle_open(const char *dir, struct kc_bundle **ret, struct kc_err *err);
+/*
+ * Read and check bundle.json; the blobs are only looked at by verify. where is a directory, the one
+ * file that a bundle may be (a tar that is read in place), or an https URL that `bundle push` has
+ * filled, with #sha256=HASH of bundle.json at its end if it is to be that and nothing else; http
+ * must have it. Blobs of a URL are fetched when they are asked for, and kept in ~/.cache/kubecdn.
+ * authfile: see lib/net/fetch.h; or NULL. No bundle: KC_ENOTFOUND.
+ */
+int kc_bundle_open(const char *where, const char *authfile, struct kc_bundle **ret,
+		   struct kc_err *err);
 void kc_bundle_close(struct kc_bundle *b);
 KC_DEFINE_CLEANUP(struct kc_bundle *, kc_bundle_close)
 #define _cleanup_bundle_ _cleanup_(kc_bundle_closep)
@@ -46,8 +53,9 @@ const char *kc_bundle_version(const struct kc_bundle *b); /* of Kubernetes: "1.3
 const char *kc_bundle_arch(const struct kc_bundle *b);	  /* "amd64" */
 /* The entry of an image ("coredns"), or NULL: not in this bundle. */
 const json_t *kc_bundle_image(const struct kc_bundle *b, const char *name);
-/* Where the blob of this hash (of the compressed bytes) lies, of the right size. Owned. */
-int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, char **ret_path,
+/* The blob of this hash (of the compressed bytes): ret_size bytes from where ret_fd stands. From any
+ * thread. The descriptor is owned. */
+int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, int *ret_fd, uint64_t *ret_size,
 		   struct kc_err *err);
 
 /*
@@ -64,14 +72,14 @@ typedef void kc_bundle_progress(void *cookie, const char *line);
  * Hash every blob, packed and unpacked; the error names the hash and the file that is wrong.
  * cancel may be NULL; once it is true: KC_ECANCELED before the next blob.
  */
-int kc_bundle_verify(const char *dir, kc_bundle_progress *progress, void *cookie,
+int kc_bundle_verify(const char *where, const char *authfile, kc_bundle_progress *progress, void *cookie,
 		     const atomic_bool *cancel, struct kc_err *err);
 
 struct kc_bundle_build {
 	const char *from; /* "gomod", "upstream", or a directory with a bundle to verify and copy */
 	const char *kubernetes;	      /* version, or NULL for the newest pinned one */
 	const char *arch;	      /* "amd64", "arm64"; NULL: this machine's */
-	const char *out;	      /* NULL: kc_bundle_default_dir() */
+	const char *out; /* directory, or FILE.tar; NULL: kc_bundle_default_dir() */
 	bool with_test_images;	      /* layer "test": busybox */
 	kc_bundle_progress *progress; /* or NULL */
 	void *cookie;
@@ -89,6 +97,22 @@ struct kc_bundle_build {
  * NULL.
  */
 int kc_bundle_build(const struct kc_bundle_build *o, char **ret_dir, struct kc_err *err);
+
+struct kc_bundle_push {
+	const char *where; /* as for kc_bundle_open() */
+	const char *url;   /* of a directory that takes PUT */
+	const char *authfile;
+	bool replace; /* another bundle.json that is there */
+	kc_bundle_progress *progress;
+	void *cookie;
+	const atomic_bool *cancel;
+};
+/*
+ * Put a bundle into a directory of an HTTP server: blobs that are not there yet, bundle.json last,
+ * so that what can be read is whole. Stopped or killed, the next one goes on. Another bundle.json
+ * there is KC_ECONFLICT. ret_url: what kc_bundle_open() takes, with the hash.
+ */
+int kc_bundle_push(const struct kc_bundle_push *o, char **ret_url, struct kc_err *err);
 
 /* ~/.cache/kubecdn/bundles/<version>-<arch>; NULLs as in struct kc_bundle_build. Owned. */
 int kc_bundle_default_dir(const char *kubernetes, const char *arch, char **ret, struct kc_err *err);

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "bootstrap/bundle/bundle.h"
+#include "lib/crypto/hash.h"
 
 #define KC_BUNDLE_JSON_MAX (4u << 20)
 #define KC_BUNDLE_FILE_MAX (4ULL << 30) /* no single file of a bundle is larger */
@@ -86,6 +87,47 @@ int kc_image_write(struct kc_parts *p, const json_t *image, const char *dir, con
 int kc_image_layout(const struct kc_parts *p, const char *name, const char *version,
 		    const json_t *pulled, const char *dir, const char *path, json_t *entry,
 		    struct kc_err *err);
+
+/* Where a bundle is. */
+struct kc_bundle {
+	char *where; /* as it was named */
+	json_t *json;
+	char *text; /* of bundle.json, as it is */
+	size_t len;
+	char sha256[KC_SHA256_HEX]; /* of bundle.json */
+	char *dir;		    /* blobs are DIR/<hash>; NULL: in the one file */
+	json_t *index;		    /* of the one file: {hash: [offset, size]} */
+	struct kc_bundle_remote *remote; /* blobs come from there when they are needed; or NULL */
+};
+/* Where a blob's bytes are: blobSize of them in path from offset on. */
+struct kc_blob_place {
+	char *path;
+	off_t offset;
+	uint64_t size;
+	char *who; /* "etcd/etcd", for errors */
+};
+void kc_blob_place_done(struct kc_blob_place *p);
+#define _cleanup_place_ _cleanup_(kc_blob_place_done)
+/* The bytes of a blob as a file of their own. */
+int kc_bundle_copy(const struct kc_blob_place *from, const char *to, struct kc_err *err);
+int kc_bundle_locate(const struct kc_bundle *b, const char *sha256, struct kc_blob_place *ret,
+		     struct kc_err *err);
+
+/* An uncompressed tar of bundle.json and blobs/sha256: the index of its blobs, and that text. */
+int kc_bundle_tar_open(const char *path, json_t **ret_index, char **ret_text, size_t *ret_len,
+		       struct kc_err *err);
+/* Write the bundle in a directory as such a file, bundle.json first; replaced when it is whole. */
+int kc_bundle_tar_write(const char *dir, const char *path, const json_t *bundle,
+			struct kc_err *err);
+
+/* A bundle at URL, which may end with #sha256=HASH of its bundle.json; http needs that. */
+int kc_bundle_remote_open(const char *url, const char *authfile, struct kc_bundle_remote **ret,
+			  char **ret_text, size_t *ret_len, struct kc_err *err);
+void kc_bundle_remote_close(struct kc_bundle_remote *r);
+/* Make sure that the blob is in the cache, whole; the cache's directory of blobs is borrowed. */
+int kc_bundle_remote_get(struct kc_bundle_remote *r, const char *sha256, uint64_t size,
+			 struct kc_err *err);
+const char *kc_bundle_remote_dir(const struct kc_bundle_remote *r);
 
 /* The text of a bundle.json, checked: every hash, size, path and mode is what it says. */
 int kc_bundle_parse(const char *text, size_t len, const char *path, json_t **ret,

@@ -44,7 +44,7 @@ static json_t *describe(const char *dir)
 	struct kc_err why = { 0 };
 	struct sums s = { 0 };
 
-	if (kc_bundle_open(dir, &b, &why) < 0)
+	if (kc_bundle_open(dir, NULL, &b, &why) < 0)
 		return kc_pack("{s:s, s:s}", "dir", dir, "error", why.msg);
 	kc_bundle_each(b, sum_up, &s, NULL);
 	return kc_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "dir", dir, "kubernetes",

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -66,29 +67,40 @@ int kc_parts_commit(const char *tmp, const char *dir, struct kc_err *err)
 	return 0;
 }
 
-int kc_bundle_link(const char *from, const char *to, struct kc_err *err)
+int kc_bundle_copy(const struct kc_blob_place *from, const char *to, struct kc_err *err)
 {
-	_cleanup_close_ int in = -1, out = -1;
-	ssize_t n;
+	_cleanup_close_ int in = open(from->path, O_RDONLY | O_CLOEXEC), out = -1;
+	uint64_t left = from->size;
 
-	if (link(from, to) == 0 || errno == EEXIST)
-		return 0;
-	in = open(from, O_RDONLY | O_CLOEXEC);
-	if (in < 0)
-		return kc_fail_errno(err, errno, "%s", from);
+	if (in < 0 || lseek(in, from->offset, SEEK_SET) < 0)
+		return kc_fail_errno(err, errno, "%s", from->path);
 	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (out < 0)
 		return kc_fail_errno(err, errno, "%s", to);
-	do {
+	while (left) {
 		char buf[65536];
+		ssize_t n = read(in, buf, left < sizeof(buf) ? (size_t)left : sizeof(buf));
 
-		n = read(in, buf, sizeof(buf));
-		if (n < 0)
-			return kc_fail_errno(err, errno, "%s", from);
-		if (n > 0 && kc_write_all(out, buf, (size_t)n, err) < 0)
+		if (n <= 0)
+			return kc_fail_errno(err, n < 0 ? errno : EIO, "reading %s", from->path);
+		if (kc_write_all(out, buf, (size_t)n, err) < 0)
 			return kc_wrap(err, "%s", to);
-	} while (n > 0);
+		left -= (uint64_t)n;
+	}
 	return fsync(out) < 0 ? kc_fail_errno(err, errno, "%s", to) : 0;
+}
+
+int kc_bundle_link(const char *from, const char *to, struct kc_err *err)
+{
+	struct kc_blob_place whole = { .path = (char *)from };
+	struct stat st;
+
+	if (link(from, to) == 0 || errno == EEXIST)
+		return 0;
+	if (stat(from, &st) < 0)
+		return kc_fail_errno(err, errno, "%s", from);
+	whole.size = (uint64_t)st.st_size;
+	return kc_bundle_copy(&whole, to, err);
 }
 
 /* What is known of the content packed before: its blob's hash and size, if the file is still so. */

@@ -181,8 +181,9 @@ static int unpack_end(const struct unpack *u, uint64_t *ret_size, struct kc_err 
 	return 0;
 }
 
-int kc_zstd_decompress(int in, const char *what, uint64_t max, kc_zstd_sink *sink, void *cookie,
-		       uint64_t *ret_size, struct kc_err *err)
+int kc_zstd_decompress_part(int in, uint64_t len, const char *what, uint64_t max,
+			    kc_zstd_sink *sink, void *cookie, uint64_t *ret_size,
+			    struct kc_err *err)
 {
 	_cleanup_(unpack_done) struct unpack u = {
 		.what = what, .max = max, .sink = sink, .cookie = cookie
@@ -192,11 +193,18 @@ int kc_zstd_decompress(int in, const char *what, uint64_t max, kc_zstd_sink *sin
 	int r;
 
 	r = unpack_init(&u, err);
-	while (r == 0) {
-		r = read_some(in, buf, cap, what, &n, err);
+	while (r == 0 && len) {
+		r = read_some(in, buf, len < cap ? (size_t)len : cap, what, &n, err);
 		if (r < 0 || n == 0)
 			break;
+		len -= n;
 		r = unpack_feed(&u, buf, n, err);
 	}
 	return r < 0 ? r : unpack_end(&u, ret_size, err);
+}
+
+int kc_zstd_decompress(int in, const char *what, uint64_t max, kc_zstd_sink *sink, void *cookie,
+		       uint64_t *ret_size, struct kc_err *err)
+{
+	return kc_zstd_decompress_part(in, UINT64_MAX, what, max, sink, cookie, ret_size, err);
 }

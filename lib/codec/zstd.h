@@ -38,4 +38,9 @@ typedef int kc_zstd_sink(void *cookie, const void *data, size_t len, struct kc_e
 int kc_zstd_decompress(int in, const char *what, uint64_t max, kc_zstd_sink *sink, void *cookie,
 		       uint64_t *ret_size, struct kc_err *err);
 
+/* The same of no more than the next len bytes of the input. */
+int kc_zstd_decompress_part(int in, uint64_t len, const char *what, uint64_t max,
+			    kc_zstd_sink *sink, void *cookie, uint64_t *ret_size,
+			    struct kc_err *err);
+
 #endif

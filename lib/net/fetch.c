@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -298,7 +299,8 @@ static int check(struct getting *g, struct kc_fetch_reply *out, struct kc_err *e
 static int exchange(struct getting *g, struct kc_fetch_reply *out, struct kc_err *err)
 {
 	_cleanup_http_reply_ struct kc_http_reply reply = { 0 };
-	const char *type;
+	const char *type, *length;
+	long bytes;
 	int r = send_one(g, &reply, err);
 
 	if (r == KC_EAGAIN || r == KC_ETIMEOUT)
@@ -311,6 +313,8 @@ static int exchange(struct getting *g, struct kc_fetch_reply *out, struct kc_err
 	if (r != 0)
 		return r;
 	type = kc_http_header(&reply, "content-type");
+	length = kc_http_header(&reply, "content-length");
+	out->length = length && kc_parse_long(length, 0, LONG_MAX, &bytes) ? bytes : -1;
 	out->status = reply.status;
 	out->type = xstrndup(type ? type : "", type ? strcspn(type, "; \t") : 0);
 	return 0;

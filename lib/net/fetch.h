@@ -63,6 +63,7 @@ struct kc_fetch_reply {
 	long status;
 	char *text; /* NUL-terminated, NULL if it went to a file */
 	uint64_t len;
+	int64_t length; /* Content-Length, which HEAD has, too; -1: not said */
 	char sha256[KC_SHA256_HEX];
 	char *type; /* Content-Type without parameters, "" if none */
 };

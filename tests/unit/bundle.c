@@ -98,16 +98,18 @@ static char *blob_path(const char *hash)
 static void test_open(void **state)
 {
 	_cleanup_bundle_ struct kc_bundle *b = NULL;
-	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int fd = -1;
 	struct kc_err err;
 	struct stat st;
+	uint64_t size;
 
-	assert_int_equal(kc_bundle_open(dir, &b, &err), 0);
+	assert_int_equal(kc_bundle_open(dir, NULL, &b, &err), 0);
 	assert_string_equal(kc_bundle_version(b), "1.37.2");
 	assert_string_equal(kc_bundle_arch(b), "amd64");
 	assert_null(kc_bundle_image(b, "busybox"));
-	assert_int_equal(kc_bundle_blob(b, etcd_blob(), &path, &err), 0);
-	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(kc_bundle_blob(b, etcd_blob(), &fd, &size, &err), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_size, size);
 }
 
 static void test_absent(void **state)
@@ -115,7 +117,7 @@ static void test_absent(void **state)
 	struct kc_bundle *b = NULL;
 	struct kc_err err;
 
-	assert_int_equal(kc_bundle_open("/nonexistent", &b, &err), KC_ENOTFOUND);
+	assert_int_equal(kc_bundle_open("/nonexistent", NULL, &b, &err), KC_ENOTFOUND);
 	assert_non_null(strstr(err.msg, "kubecdn bundle build"));
 	assert_null(b);
 }
@@ -140,7 +142,7 @@ static void refused(const char *parent, const char *key, json_t *value, const ch
 	else
 		json_object_del(o, key);
 	write_json(bad);
-	assert_int_equal(kc_bundle_open(dir, &b, &err), KC_EINVAL);
+	assert_int_equal(kc_bundle_open(dir, NULL, &b, &err), KC_EINVAL);
 	if (!strstr(err.msg, why))
 		fail_msg("%s.%s: \"%s\" is not in \"%s\"", parent, key, why, err.msg);
 }
@@ -180,7 +182,7 @@ static void test_not_json(void **state)
 	struct kc_err err;
 
 	assert_int_equal(kc_file_write(path, "{\"format\": 1", 12, 0600, NULL), 0);
-	assert_true(kc_bundle_open(dir, &b, &err) < 0);
+	assert_true(kc_bundle_open(dir, NULL, &b, &err) < 0);
 	assert_non_null(strstr(err.msg, "bundle.json"));
 }
 
@@ -194,7 +196,7 @@ static void test_verify_good(void **state)
 	struct kc_err err = { 0 };
 	int lines = 0;
 
-	assert_int_equal(kc_bundle_verify(dir, count, &lines, NULL, &err), 0);
+	assert_int_equal(kc_bundle_verify(dir, NULL, count, &lines, NULL, &err), 0);
 	assert_int_equal(lines, 2);
 }
 
@@ -203,7 +205,7 @@ static void test_verify_canceled(void **state)
 	atomic_bool cancel = true;
 	int lines = 0;
 
-	assert_int_equal(kc_bundle_verify(dir, count, &lines, &cancel, NULL), KC_ECANCELED);
+	assert_int_equal(kc_bundle_verify(dir, NULL, count, &lines, &cancel, NULL), KC_ECANCELED);
 	assert_int_equal(lines, 0);
 }
 
@@ -212,7 +214,7 @@ static void verify_fails(const char *hash, const char *who, const char *why)
 {
 	struct kc_err err = { 0 };
 
-	assert_true(kc_bundle_verify(dir, NULL, NULL, NULL, &err) < 0);
+	assert_true(kc_bundle_verify(dir, NULL, NULL, NULL, NULL, &err) < 0);
 	if (!strstr(err.msg, hash) || !strstr(err.msg, who) || !strstr(err.msg, why))
 		fail_msg("\"%s\" lacks %s, \"%s\" or \"%s\"", err.msg, hash, who, why);
 }
@@ -254,7 +256,7 @@ static void test_check_one(void **state)
 	struct kc_err err = { 0 };
 	size_t len;
 
-	assert_int_equal(kc_bundle_open(dir, &b, &err), 0);
+	assert_int_equal(kc_bundle_open(dir, NULL, &b, &err), 0);
 	assert_int_equal(kc_bundle_check(b, etcd_blob(), NULL, &err), 0);
 	assert_int_equal(kc_bundle_check(b, etcd_blob(), known, &err), 0);
 	assert_int_equal(json_object_size(known), 1);
@@ -300,13 +302,13 @@ static void test_from_dir(void **state)
 
 	assert_int_equal(kc_bundle_build(&o, &made, &err), 0);
 	assert_string_equal(made, out);
-	assert_int_equal(kc_bundle_verify(out, NULL, NULL, NULL, &err), 0);
+	assert_int_equal(kc_bundle_verify(out, NULL, NULL, NULL, NULL, &err), 0);
 	/* Again, over the old one. */
 	assert_int_equal(kc_bundle_build(&o, NULL, &err), 0);
 	/* A bad source leaves the old bundle as it was. */
 	assert_int_equal(unlink(path), 0);
 	assert_true(kc_bundle_build(&o, NULL, &err) < 0);
-	assert_int_equal(kc_bundle_verify(out, NULL, NULL, NULL, &err), 0);
+	assert_int_equal(kc_bundle_verify(out, NULL, NULL, NULL, NULL, &err), 0);
 	assert_false(kc_exists(tmp));
 	assert_int_equal(kc_rm_rf(out, NULL), 0);
 }
