@@ -26,11 +26,11 @@ struct kc_cluster_opts {
 	const char *file;	    /* manifest, "-" for standard input, or NULL */
 	const char *cloud, *region; /* without a manifest */
 	int workers;		    /* --workers N, -1: unset */
-	const char *bundle;   /* as for kc_bundle_open(); NULL: ~/.cache/kubecdn/bundles/<version> */
+	const char *bundle; /* as for kc_bundle_open(); NULL: ~/.cache/kubecdn/bundles/<version> */
 	const char *authfile; /* credentials for a bundle at a URL; or NULL */
-	const char *forget;	    /* --forget HOST, or NULL */
-	const char *confirm;	    /* plan hash that must be met, or NULL */
-	bool force;		    /* pass the gate */
+	const char *forget;   /* --forget HOST, or NULL */
+	const char *confirm;  /* plan hash that must be met, or NULL */
+	bool force;	      /* pass the gate */
 	bool accept_new_host_keys;
 	int parallelism; /* 0: default */
 	long wait_ms;	 /* how long to wait for a healthy cluster after apply; 0: five minutes */

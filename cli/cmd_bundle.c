@@ -181,7 +181,8 @@ const struct kc_verb kc_cli_bundle[] = {
 	{ .path = "bundle build",
 	  .summary = "Build a bundle: every program and image a cluster needs",
 	  .description =
-		  "Compiles pinned versions, verified by checksum, or fetches the projects' releases.\n"
+		  "Compiles pinned versions, verified by checksum, or fetches the projects' "
+		  "releases.\n"
 		  "What was compiled or fetched before is kept; a build that was stopped goes on\n"
 		  "where it was.",
 	  .examples = "kubecdn bundle build\n"
@@ -201,10 +202,11 @@ const struct kc_verb kc_cli_bundle[] = {
 	  .run = run_verify },
 	{ .path = "bundle push",
 	  .summary = "Put a bundle into a directory of an HTTP server",
-	  .description =
-		  "Blobs that are not there yet are sent by PUT, bundle.json last: what can be read\n"
-		  "is whole. After Ctrl-C, or a lost connection, the same command goes on.",
-	  .examples = "kubecdn bundle push bundle.tar https://files.example/kubernetes/1.37.2-amd64",
+	  .description = "Blobs that are not there yet are sent by PUT, bundle.json last: what can "
+			 "be read\n"
+			 "is whole. After Ctrl-C, or a lost connection, the same command goes on.",
+	  .examples =
+		  "kubecdn bundle push bundle.tar https://files.example/kubernetes/1.37.2-amd64",
 	  .positional = "BUNDLE URL",
 	  .min_args = 2,
 	  .max_args = 2,

@@ -181,7 +181,7 @@ static int fill_from(const char *dir, const char *kubernetes, const char *arch, 
 	r = kc_bundle_verify(dir, o->authfile, o->progress, o->cookie, o->cancel, err);
 	if (r == 0)
 		r = kc_bundle_open(dir, o->authfile, &b, err);
-	if (r < 0)
+	if (!b)
 		return r;
 	if (!streq(kc_bundle_version(b), kubernetes) || !streq(kc_bundle_arch(b), arch))
 		return kc_fail(err, KC_EINVAL,

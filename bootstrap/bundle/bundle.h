@@ -53,8 +53,8 @@ const char *kc_bundle_version(const struct kc_bundle *b); /* of Kubernetes: "1.3
 const char *kc_bundle_arch(const struct kc_bundle *b);	  /* "amd64" */
 /* The entry of an image ("coredns"), or NULL: not in this bundle. */
 const json_t *kc_bundle_image(const struct kc_bundle *b, const char *name);
-/* The blob of this hash (of the compressed bytes): ret_size bytes from where ret_fd stands. From any
- * thread. The descriptor is owned. */
+/* The blob of this hash (of the compressed bytes): ret_size bytes from where ret_fd stands. From
+ * any thread. The descriptor is owned. */
 int kc_bundle_blob(const struct kc_bundle *b, const char *sha256, int *ret_fd, uint64_t *ret_size,
 		   struct kc_err *err);
 
@@ -72,14 +72,14 @@ typedef void kc_bundle_progress(void *cookie, const char *line);
  * Hash every blob, packed and unpacked; the error names the hash and the file that is wrong.
  * cancel may be NULL; once it is true: KC_ECANCELED before the next blob.
  */
-int kc_bundle_verify(const char *where, const char *authfile, kc_bundle_progress *progress, void *cookie,
-		     const atomic_bool *cancel, struct kc_err *err);
+int kc_bundle_verify(const char *where, const char *authfile, kc_bundle_progress *progress,
+		     void *cookie, const atomic_bool *cancel, struct kc_err *err);
 
 struct kc_bundle_build {
 	const char *from; /* "gomod", "upstream", or a directory with a bundle to verify and copy */
 	const char *kubernetes;	      /* version, or NULL for the newest pinned one */
 	const char *arch;	      /* "amd64", "arm64"; NULL: this machine's */
-	const char *out; /* directory, or FILE.tar; NULL: kc_bundle_default_dir() */
+	const char *out;	      /* directory, or FILE.tar; NULL: kc_bundle_default_dir() */
 	bool with_test_images;	      /* layer "test": busybox */
 	kc_bundle_progress *progress; /* or NULL */
 	void *cookie;

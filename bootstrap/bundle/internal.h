@@ -94,9 +94,9 @@ struct kc_bundle {
 	json_t *json;
 	char *text; /* of bundle.json, as it is */
 	size_t len;
-	char sha256[KC_SHA256_HEX]; /* of bundle.json */
-	char *dir;		    /* blobs are DIR/<hash>; NULL: in the one file */
-	json_t *index;		    /* of the one file: {hash: [offset, size]} */
+	char sha256[KC_SHA256_HEX];	 /* of bundle.json */
+	char *dir;			 /* blobs are DIR/<hash>; NULL: in the one file */
+	json_t *index;			 /* of the one file: {hash: [offset, size]} */
 	struct kc_bundle_remote *remote; /* blobs come from there when they are needed; or NULL */
 };
 /* Where a blob's bytes are: blobSize of them in path from offset on. */

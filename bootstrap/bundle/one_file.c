@@ -96,8 +96,7 @@ static int take_entry(struct walk *w, const struct header *h, int64_t size, stru
 	n += strlen(blobs);
 	if (json_object_get(w->index, n))
 		return bad(w, "is a blob for the second time", err);
-	json_object_set_new(w->index, n,
-			    kc_pack("[I, I]", (json_int_t)offset, (json_int_t)size));
+	json_object_set_new(w->index, n, kc_pack("[I, I]", (json_int_t)offset, (json_int_t)size));
 	return 0;
 }
 
@@ -189,8 +188,7 @@ static int write_all(const char *dir, const char *path, const json_t *bundle, st
 	return r < 0 ? r : kc_tar_close(TAKE(t), err);
 }
 
-int kc_bundle_tar_write(const char *dir, const char *path, const json_t *bundle,
-			struct kc_err *err)
+int kc_bundle_tar_write(const char *dir, const char *path, const json_t *bundle, struct kc_err *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s.part", path);
 	_cleanup_close_ int fd = -1;

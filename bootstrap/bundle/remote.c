@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/base/file.h"
@@ -59,8 +60,8 @@ static int check_url(const char *url, struct kc_err *err)
 	if (strpbrk(url, "?@ ") ||
 	    (rest && (!kc_startswith(rest, PIN) || !kc_is_sha256(rest + strlen(PIN)))))
 		return kc_fail(err, KC_EINVAL,
-			       "\"%s\" is not the URL of a bundle: https://HOST/PATH, and perhaps "
-			       PIN "HASH of its bundle.json",
+			       "\"%s\" is not the URL of a bundle: https://HOST/PATH, and "
+			       "perhaps " PIN "HASH of its bundle.json",
 			       url);
 	return 0;
 }
@@ -108,9 +109,10 @@ static int get_blob(struct kc_bundle_remote *b, const char *sha256, uint64_t siz
 	_cleanup_free_ char *path = xasprintf("%s/%s", b->dir, sha256);
 	_cleanup_free_ char *tmp = xasprintf("%s/.%s.%d", b->dir, sha256, (int)getpid());
 	_cleanup_free_ char *url = xasprintf("%s/blobs/sha256/%s", b->base, sha256);
+	struct stat st;
 	int r;
 
-	if (kc_exists(path))
+	if (stat(path, &st) == 0 && (uint64_t)st.st_size == size)
 		return 0;
 	r = kc_fetch_do(b->f,
 			&(struct kc_fetch_req){
@@ -156,17 +158,17 @@ static int put(struct push *p, const char *url, int fd, off_t offset, uint64_t s
 	       long *ret_status, struct kc_err *err)
 {
 	_cleanup_fetch_reply_ struct kc_fetch_reply reply = { 0 };
-	int r = kc_fetch_do(
-		p->f,
-		&(struct kc_fetch_req){ .method = "PUT",
-					.url = url,
-					.headers = { "Content-Type: application/octet-stream",
-						     fresh ? "If-None-Match: *" : NULL },
-					.body_fd = fd,
-					.body_offset = offset,
-					.body_len = size,
-					.also = 412 },
-		&reply, err);
+	int r = kc_fetch_do(p->f,
+			    &(struct kc_fetch_req){
+				    .method = "PUT",
+				    .url = url,
+				    .headers = { "Content-Type: application/octet-stream",
+						 fresh ? "If-None-Match: *" : NULL },
+				    .body_fd = fd,
+				    .body_offset = offset,
+				    .body_len = size,
+				    .also = 412 },
+			    &reply, err);
 
 	if (r == 0)
 		*ret_status = reply.status;
@@ -266,8 +268,8 @@ int kc_bundle_push(const struct kc_bundle_push *o, char **ret_url, struct kc_err
 	struct push p = { .o = o, .base = base, .done = done };
 	int r = check_url(o->url, err);
 
-	if (r == 0 && (strchr(o->url, '#') || (!kc_startswith(o->url, "https://") &&
-					       !kc_startswith(o->url, "http://"))))
+	if (r == 0 && (strchr(o->url, '#') ||
+		       (!kc_startswith(o->url, "https://") && !kc_startswith(o->url, "http://"))))
 		r = kc_fail(err, KC_EINVAL, "\"%s\" is not https://HOST/PATH", o->url);
 	if (r == 0)
 		r = kc_bundle_open(o->where, o->authfile, &b, err);
