@@ -8,7 +8,7 @@
 
 static const struct kc_opt build_opts[] = {
 	{ "from", .type = KC_OPT_STRING, .meta = "SOURCE", .def = "gomod",
-	  .doc = "gomod (compile Go modules), upstream (the projects' releases), or a bundle" },
+	  .doc = "gomod (compiled), upstream (the projects' releases), or a bundle" },
 	{ "kubernetes", .type = KC_OPT_STRING, .meta = "VERSION",
 	  .doc = "Kubernetes version (default: the newest pinned one)" },
 	{ "arch", .type = KC_OPT_ENUM, .choices = (const char *const[]){ "amd64", "arm64", NULL },

@@ -30,7 +30,7 @@ static const struct kc_opt apply_opts[] = {
 	{ "workers", .type = KC_OPT_INT, .meta = "N", .min = 0, .max = 5000,
 	  .doc = "Without a manifest: how many workers" },
 	{ "bundle", .type = KC_OPT_STRING, .meta = "BUNDLE", .env = "KUBECDN_BUNDLE",
-	  .doc = "Directory, file or URL to install from (default: the newest one built)" },
+	  .doc = "Directory, file or URL of a bundle (default: the newest built)" },
 	{ "authfile", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_AUTHFILE",
 	  .doc = "Credentials for a bundle at a URL, as `docker login` writes them" },
 	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m",
