@@ -32,7 +32,7 @@ static const struct kc_opt apply_opts[] = {
 	{ "bundle", .type = KC_OPT_STRING, .meta = "BUNDLE", .env = "KUBECDN_BUNDLE",
 	  .doc = "Directory, file or URL of a bundle (default: the newest built)" },
 	{ "authfile", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_AUTHFILE",
-	  .doc = "Credentials for a bundle at a URL, as `docker login` writes them" },
+	  .doc = "Credentials for its URL, as `docker login` writes them" },
 	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m",
 	  .doc = "How long to wait for a healthy cluster" },
 	{ "accept-new-host-keys", .type = KC_OPT_FLAG,

@@ -111,12 +111,46 @@ static void test_names_refused(void **state)
 		assert_int_equal(kc_tar_add_data(t, bad[i], "x", 1, 0644, &err), KC_EINVAL);
 }
 
+/* Somebody else's archive: the one file, or an error; a link or a path out of it is never followed.
+ */
+static void test_take(void **state)
+{
+	_cleanup_free_ char *gz = in_dir("other.tgz"), *out = in_dir("taken"), *text = NULL;
+	_cleanup_free_ char *cut = in_dir("cut.tgz");
+	struct kc_err err;
+	size_t len;
+
+	put("other/bin/etcd", "program", 0755);
+	assert_int_equal(kc_runl(NULL, &err, "sh", "-c",
+				 "cd \"$0\"/other && ln -s /etc/passwd bin/link && "
+				 "tar -czf ../other.tgz . && head -c 100 ../other.tgz >../cut.tgz",
+				 dir, NULL),
+			 0);
+	assert_int_equal(kc_archive_take(gz, "bin/etcd", out, 100, &err), 0);
+	assert_int_equal(kc_file_read(out, 100, &text, &len, NULL), 0);
+	assert_string_equal(text, "program");
+	assert_int_equal(unlink(out), 0);
+
+	assert_int_equal(kc_archive_take(gz, "bin/etcdctl", out, 100, &err), KC_ENOTFOUND);
+	assert_int_equal(kc_archive_take(gz, "bin/link", out, 100, &err), KC_EINVAL);
+	assert_int_equal(kc_archive_take(gz, "bin", out, 100, &err), KC_ENOTFOUND);
+	assert_int_equal(kc_archive_take(gz, "bin/etcd", out, 6, &err), KC_EINVAL);
+	assert_non_null(strstr(err.msg, "more than the 6 bytes"));
+	assert_int_equal(kc_archive_take(cut, "bin/etcd", out, 100, &err), KC_EINVAL);
+	put("text", "no archive at all", 0600);
+	free(cut);
+	cut = in_dir("text");
+	assert_int_equal(kc_archive_take(cut, "bin/etcd", out, 100, &err), KC_EINVAL);
+	assert_false(kc_exists(out));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reproducible),
 		cmocka_unit_test(test_content),
 		cmocka_unit_test(test_names_refused),
+		cmocka_unit_test(test_take),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -249,6 +249,67 @@ static void *many(void *arg)
 	return NULL;
 }
 
+static int collect(void *cookie, long status, const void *data, size_t len, struct kc_err *err)
+{
+	size_t *sum = cookie;
+
+	*sum += len;
+	return status == 200 ? 0 : kc_fail(err, KC_ECONFLICT, "status %ld", status);
+}
+
+static int full(void *cookie, long status, const void *data, size_t len, struct kc_err *err)
+{
+	return kc_fail(err, KC_EFAIL, "no space left");
+}
+
+/* Long bodies pass by in pieces, both ways; who stops moving is given up. */
+static void test_pieces(void **state)
+{
+	_cleanup_http_ struct kc_http *h = http();
+	struct kc_http_reply a = { 0 }, b = { 0 };
+	char path[] = "/tmp/kc-http-XXXXXX";
+	int fd = mkstemp(path), r;
+	struct kc_err err = { 0 };
+	int64_t start;
+	size_t sum = 0;
+
+	assert_int_equal(get(h, "/x", (struct kc_http_req){ .sink = collect, .sink_cookie = &sum },
+			     &a, &err),
+			 0);
+	assert_true(sum > 0 && a.len == 0);
+	/* What is not for the sink is in the reply. */
+	assert_int_equal(get(h, "/missing", (struct kc_http_req){ .sink = full }, &b, &err), 0);
+	assert_string_equal(b.body, "nope");
+	r = get(h, "/x", (struct kc_http_req){ .sink = full }, &b, &err);
+	assert_int_equal(r, KC_EFAIL);
+	assert_non_null(strstr(err.msg, "no space left"));
+	r = get(h, "/x", (struct kc_http_req){ .sink = collect, .sink_cookie = &sum, .max = 3 }, &b,
+		&err);
+	refuses(r, KC_EINVAL, &err, "larger than 3 bytes");
+	kc_http_reply_done(&a);
+	kc_http_reply_done(&b);
+
+	assert_int_equal(write(fd, "skipped, BODY END", 17), 17);
+	assert_int_equal(get(h, "/echo",
+			     (struct kc_http_req){ .method = "PUT",
+						   .body_fd = fd,
+						   .body_offset = 9,
+						   .body_len = 8 },
+			     &a, &err),
+			 0);
+	assert_non_null(strstr(a.body, "PUT /echo"));
+	assert_non_null(strstr(a.body, "Content-Length: 8\r\n"));
+	assert_non_null(strstr(a.body, "\r\n\r\nBODY END"));
+	kc_http_reply_done(&a);
+	close(fd);
+	unlink(path);
+
+	start = kc_now_ms();
+	r = get(h, "/hang", (struct kc_http_req){ .idle_ms = 1000 }, &a, &err);
+	refuses(r, KC_ETIMEOUT, &err, "/hang");
+	assert_true(kc_now_ms() - start < 10000);
+}
+
 static void test_threads(void **state)
 {
 	_cleanup_http_ struct kc_http *h = http();
@@ -371,7 +432,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests), cmocka_unit_test(test_once),
 		cmocka_unit_test(test_failures), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_tls),	 cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_pieces),	 cmocka_unit_test(test_tls),
+		cmocka_unit_test(test_escape),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -35,10 +35,41 @@ static json_t *cluster(void)
 		       "apiServer", "extraArgs");
 }
 
-static json_t *make_spec_among(const char *role, int control_planes)
+static json_t *fixture(void)
+{
+	json_t *bundle = json_load_file(KC_SOURCE_DIR "/tests/fixtures/bundle.json", 0, NULL);
+
+	assert_non_null(bundle);
+	return bundle;
+}
+
+/* As upstream has it: a program of its own for every link. */
+static json_t *unlinked(void)
+{
+	json_t *bundle = fixture(), *component, *blob, *target;
+	const char *link;
+	size_t i;
+
+	json_array_foreach(json_object_get(bundle, "components"), i, component) {
+		json_auto_t *links = json_incref(json_object_get(component, "links"));
+		json_t *blobs = json_object_get(component, "blobs");
+
+		json_object_foreach(links, link, target) {
+			blob = json_deep_copy(json_array_get(blobs, 0));
+			json_object_set_new(blob, "path", json_string(link));
+			json_array_append_new(blobs, blob);
+		}
+		if (json_array_size(blobs) > 1 &&
+		    streq(kc_json_get_str(component, "name", ""), "kubernetes"))
+			json_array_remove(blobs, 0);
+		json_object_del(component, "links");
+	}
+	return bundle;
+}
+
+static json_t *make_spec_of(const char *role, int control_planes, const json_t *bundle)
 {
 	json_auto_t *doc = cluster();
-	json_auto_t *bundle = json_load_file(KC_SOURCE_DIR "/tests/fixtures/bundle.json", 0, NULL);
 	json_auto_t *agent = kc_pack("{s:s, s:i, s:s, s:s, s:i}", "sha256", "aa", "size", 1, "mode",
 				     "0755", "blob", "bb", "blobSize", 1);
 	const struct kc_nodespec_env env = {
@@ -47,10 +78,16 @@ static json_t *make_spec_among(const char *role, int control_planes)
 	json_t *spec = NULL;
 	struct kc_err err;
 
-	assert_non_null(bundle);
 	if (kc_nodespec(&env, role, &spec, &err) < 0)
 		fail_msg("%s", err.msg);
 	return spec;
+}
+
+static json_t *make_spec_among(const char *role, int control_planes)
+{
+	json_auto_t *bundle = fixture();
+
+	return make_spec_of(role, control_planes, bundle);
 }
 
 static json_t *make_spec(const char *role)
@@ -85,20 +122,51 @@ static void need_all(const json_t *ids, const json_t *wanted, const char *task)
 				 json_string_value(id));
 }
 
+static void check_references(const json_t *spec)
+{
+	json_auto_t *ids = ids_of(spec);
+	json_t *task;
+	size_t i;
+
+	json_array_foreach(json_object_get(spec, "tasks"), i, task) {
+		json_auto_t *refs = json_array();
+		const char *id = kc_json_get_str(task, "id", "");
+
+		kc_refs(json_object_get(task, "want"), refs);
+		need_all(ids, refs, id);
+		need_all(ids, json_object_get(task, "after"), id);
+	}
+}
+
 static void every_reference_has_its_task(void **state)
 {
 	for (size_t k = 0; k < ARRAY_SIZE(roles); k++) {
-		json_auto_t *spec = make_spec(roles[k]), *ids = ids_of(spec);
+		json_auto_t *spec = make_spec(roles[k]);
+
+		check_references(spec);
+	}
+}
+
+/* A unit is restarted when its own program changes, and not before that is there. */
+static void separate_programs_are_as_good_as_one(void **state)
+{
+	json_auto_t *bundle = unlinked();
+
+	for (size_t k = 0; k < ARRAY_SIZE(roles); k++) {
+		json_auto_t *spec = make_spec_of(roles[k], 1, bundle);
 		json_t *task;
 		size_t i;
 
+		check_references(spec);
 		json_array_foreach(json_object_get(spec, "tasks"), i, task) {
 			json_auto_t *refs = json_array();
-			const char *id = kc_json_get_str(task, "id", "");
 
+			if (!streq(kc_json_get_str(task, "id", ""), "unit/kubelet"))
+				continue;
 			kc_refs(json_object_get(task, "want"), refs);
-			need_all(ids, refs, id);
-			need_all(ids, json_object_get(task, "after"), id);
+			assert_true(kc_json_has_str(refs, "blob/kubelet"));
+			assert_true(
+				kc_json_has_str(json_object_get(task, "after"), "blob/kubelet"));
 		}
 	}
 }
@@ -173,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_reference_has_its_task),
+		cmocka_unit_test(separate_programs_are_as_good_as_one),
 		cmocka_unit_test(only_known_facts),
 		cmocka_unit_test(users_flags_are_there),
 		cmocka_unit_test(equals_golden),
