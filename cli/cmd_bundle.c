@@ -46,23 +46,62 @@ static void progress(void *cookie, const char *line)
 	kc_ui_note(cookie, "%s", line);
 }
 
+/* How many of the bundle's sources whom was believed for: {"published": 10, "tag": 3}. */
+static json_t *trust_of(const struct kc_bundle *bundle)
+{
+	json_t *counts = json_object();
+	const json_t *source;
+	size_t i;
+
+	json_array_foreach(json_object_get(kc_bundle_json(bundle), "sources"), i, source) {
+		const char *trust = kc_json_get_str(source, "trust", "?");
+
+		json_object_set_new(counts, trust,
+				    json_integer(kc_json_get_int(counts, trust, 0) + 1));
+	}
+	return counts;
+}
+
+static void print_trust(const json_t *counts)
+{
+	static const struct {
+		const char *trust, *text;
+	} means[] = {
+		{ "built-in", "pinned in this program" },
+		{ "pins", "pinned by --pins" },
+		{ "published", "compared with the checksum published beside them" },
+		{ "tag", "what an image's tag stood for" },
+	};
+
+	if (json_object_size(counts))
+		puts("Its sources:");
+	for (size_t i = 0; i < ARRAY_SIZE(means); i++)
+		if (json_object_get(counts, means[i].trust))
+			printf("  %d %s\n", (int)kc_json_get_int(counts, means[i].trust, 0),
+			       means[i].text);
+}
+
 /* The bundle's manifest for -o json, its sizes for people. */
 static int print_bundle(const struct kc_args *args, const char *dir, const char *what,
 			struct kc_err *err)
 {
 	_cleanup_bundle_ struct kc_bundle *bundle = NULL;
-	json_auto_t *result = NULL;
+	json_auto_t *result = NULL, *trust = NULL;
 	int r = kc_bundle_open(dir, kc_args_str(args, "authfile"), &bundle, err);
 
 	if (r < 0)
 		return r;
+	trust = trust_of(bundle);
 	if (kc_cli_wants_text(args)) {
 		printf("Bundle %s is %s: Kubernetes %s, %s.\n", dir, what,
 		       kc_bundle_version(bundle), kc_bundle_arch(bundle));
+		print_trust(trust);
 		return 0;
 	}
 	result = kc_pack("{s:s, s:s, s:s}", "dir", dir, "kubernetes", kc_bundle_version(bundle),
 			 "arch", kc_bundle_arch(bundle));
+	if (json_object_size(trust))
+		json_object_set(result, "trust", trust);
 	return kc_cli_print(args, result, err);
 }
 

@@ -130,8 +130,14 @@ def test_everything_is_what_the_projects_have(build, upstream, tmp_path):
         s["ref"].split("/")[0] for s in upstream.doc["images"].values()
     }
     assert set(trust.values()) == {"tag", "published"}
-    verify = [binary(), "bundle", "verify", build.out]
-    assert subprocess.run(verify, env=build.env, capture_output=True).returncode == 0
+    assert r.stdout.splitlines()[1:] == [
+        "Its sources:",
+        "  10 compared with the checksum published beside them",
+        "  4 what an image's tag stood for",
+    ]
+    verify = [binary(), "bundle", "verify", build.out, "-o", "json"]
+    out = subprocess.run(verify, env=build.env, check=True, capture_output=True).stdout
+    assert json.loads(out)["trust"] == {"published": 10, "tag": 4}
 
 
 def test_an_earlier_bundle_pins_the_next(build, upstream, tmp_path):
