@@ -352,7 +352,7 @@ int kc_upstream_component(struct kc_upstream *u, const json_t *part, const char 
 	const char *name = kc_json_get_str(part, "name", "");
 	const char *version = kc_json_get_str(part, "version", "");
 	json_auto_t *entry = kc_pack("{s:s, s:s, s:[]}", "name", name, "version", version, "blobs");
-	const json_t *source;
+	const json_t *source = NULL;
 	int r = kc_parts_canceled(u->p, err);
 
 	if (r == 0)
@@ -390,7 +390,7 @@ int kc_upstream_image(struct kc_upstream *u, const json_t *image, const char *tm
 	const char *name = kc_json_get_str(image, "name", ""), *version;
 	_cleanup_free_ char *tar = xasprintf("%s/%s.tar", tmp, name), *ref = NULL;
 	json_auto_t *entry = json_object(), *pulled = NULL;
-	const json_t *source;
+	const json_t *source = NULL;
 	int r = kc_parts_canceled(u->p, err);
 
 	if (r == 0)

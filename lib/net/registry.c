@@ -142,7 +142,7 @@ static int get_manifest(struct pull *p, const char *tag_or_digest, json_t **ret_
 {
 	_cleanup_fetch_reply_ struct kc_fetch_reply reply = { 0 };
 	_cleanup_free_ char *url = xasprintf("%s/manifests/%s", p->api, tag_or_digest);
-	const char *want = digest_ok(tag_or_digest) ? tag_or_digest + 7 : NULL, *type;
+	const char *want = digest_ok(tag_or_digest) ? tag_or_digest + 7 : NULL, *type = "";
 	json_auto_t *doc = NULL;
 	struct kc_fetch_req q = {
 		.url = url,

@@ -1,5 +1,7 @@
 kc_fuzz(agent_lines SOURCES ${KC_TEST_DIR}/agent_lines.c DEPS bootstrap codec-json base)
 kc_fuzz(bundle SOURCES ${KC_TEST_DIR}/bundle.c DEPS bundle codec-json base)
+kc_fuzz(bundle_file SOURCES ${KC_TEST_DIR}/bundle_file.c DEPS bundle crypto codec-json base)
+kc_fuzz(checksums SOURCES ${KC_TEST_DIR}/checksums.c DEPS bundle crypto base)
 kc_fuzz(claim SOURCES ${KC_TEST_DIR}/claim.c DEPS dns base)
 kc_fuzz(cloud_reply SOURCES ${KC_TEST_DIR}/cloud_reply.c DEPS dns clouds-gcp clouds-azure codec-json base)
 kc_fuzz(dns_message SOURCES ${KC_TEST_DIR}/dns_message.c DEPS net-dns codec-json base)
