@@ -144,25 +144,41 @@ static bool has_task(const struct spec *s, const char *id)
 	return false;
 }
 
+/* The task of the file that a link of the bundle leads to. Owned; NULL: no such link. */
+static char *file_of(const struct spec *s, const char *link)
+{
+	const json_t *component, *target;
+	size_t i;
+
+	json_array_foreach(json_object_get(s->env->bundle, "components"), i, component) {
+		target = json_object_get(json_object_get(component, "links"), link);
+		if (target)
+			return xasprintf("blob/%s", json_string_value(target));
+	}
+	return NULL;
+}
+
 /*
  * Units name the one binary that Kubernetes is, and the link to it that they start. In a bundle of
- * separate programs there is a file of the link's name instead. Steals ids.
+ * separate programs the link leads to its own. Steals ids.
  */
 static json_t *as_packed(const struct spec *s, json_t *ids)
 {
-	json_t *out = json_array();
+	json_t *out;
 	const json_t *v;
 	size_t i;
 
+	if (has_task(s, "blob/kube"))
+		return ids;
+	out = json_array();
 	json_array_foreach(ids, i, v) {
 		const char *id = json_string_value(v);
-		_cleanup_free_ char *file =
-			xasprintf("blob/%s", kc_startswith(id, "link/") ? id + 5 : "");
+		_cleanup_free_ char *file = kc_startswith(id, "link/") ? file_of(s, id + 5) : NULL;
 
-		if (has_task(s, file))
-			json_array_append_new(out, json_string(file));
-		else if (!streq(id, "blob/kube") || has_task(s, id))
+		if (!streq(id, "blob/kube"))
 			json_array_append_new(out, json_string(id));
+		if (file)
+			json_array_append_new(out, json_string(file));
 	}
 	json_decref(ids);
 	return out;

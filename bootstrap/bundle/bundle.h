@@ -13,14 +13,18 @@
  *
  * bundle.json:
  *	{"format": 1, "kubernetes": "1.37.2", "arch": "amd64",
- *	 "components": [{"name": "etcd", "version": "3.6.16", "blobs": [
- *		{"path": "etcd", "mode": "0755", "sha256": H, "size": N, "blob": H, "blobSize":
- *N}]}], "images": {"coredns": {"ref": "kubecdn.io/coredns:1.14.6", "digest": "sha256:…", "layer":
- *"core", "sha256": H, "size": N, "blob": H, "blobSize": N}}} Kubernetes is one binary, "kube"; on
- *the node kubelet, kube-apiserver, ... are links to it
- * ("links" in the component); upstream's separate programs need no links, and that bundle says in
- * "sources" [{"url", "sha256", "trust"}] what came from where and who vouched for it. An image is a
- *tar of an OCI layout that `ctr -n k8s.io images import` names by its ref.
+ *	 "components": [{"name": "etcd", "version": "3.6.16",
+ *		"blobs": [{"path": "etcd", "mode": "0755", PACKED}],
+ *		"links": {"etcdctl": "etcd"}}],
+ *	 "images": {"coredns": {"ref": "kubecdn.io/coredns:1.14.6", "digest": "sha256:…",
+ *		"layer": "core", PACKED}},
+ *	 "sources": [{"url": URL, "sha256": H, "trust": "published"}]}
+ *	PACKED: "sha256": H, "size": N of the content, "blob": H, "blobSize": N as it is packed
+ *
+ * Compiled, Kubernetes is one binary, "kube", and on the node kubelet, kube-apiserver, ...
+ * are links to it; of upstream's programs each has its own. Only an upstream bundle has
+ * sources. An image is a tar of an OCI layout that `ctr -n k8s.io images import` names by
+ * its ref.
  */
 #ifndef KC_BOOTSTRAP_BUNDLE_H
 #define KC_BOOTSTRAP_BUNDLE_H

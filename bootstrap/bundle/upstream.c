@@ -280,29 +280,57 @@ static int check_program(const struct kc_upstream *u, const char *path, const ch
 	return 0;
 }
 
-/* One program into the component: from is its file, or the archive that has it as member. */
-static int add_program(struct kc_upstream *u, const char *from, const char *member,
-		       const char *path, const char *tmp, const char *blobs, json_t *entry,
-		       struct kc_err *err)
+/*
+ * A program that is a link in a compiled bundle is one here, too, to a file of another name: so a
+ * cluster may go from one kind of bundle to the other, and the link's target is all that changes.
+ */
+static bool is_link(const json_t *part, const char *name)
 {
+	const json_t *program;
+	size_t i;
+
+	json_array_foreach(json_object_get(part, "programs"), i, program)
+		if (kc_json_has_str(json_object_get(program, "links"), name))
+			return true;
+	return false;
+}
+
+/* Where the parts of one component go. */
+struct into {
+	const json_t *part;
+	const char *tmp, *blobs;
+	json_t *entry;
+};
+
+/* One program into the component: from is its file, or the archive that has it as member. */
+static int add_program(struct kc_upstream *u, const struct into *to, const char *from,
+		       const char *member, const char *name, struct kc_err *err)
+{
+	bool link = is_link(to->part, name);
+	_cleanup_free_ char *path = xasprintf("%s%s", link ? "upstream-" : "", name);
 	const char *base = strrchr(path, '/');
-	_cleanup_free_ char *file = xasprintf("%s/%s", tmp, base ? base + 1 : path);
+	_cleanup_free_ char *file = xasprintf("%s/%s", to->tmp, base ? base + 1 : path);
 	json_auto_t *blob = kc_pack("{s:s, s:s}", "path", path, "mode", "0755");
 	int r = member ? kc_archive_take(from, member, file, KC_BUNDLE_FILE_MAX, err)
 		       : kc_bundle_link(from, file, err);
 
 	if (r == 0)
-		r = check_program(u, file, path, err);
+		r = check_program(u, file, name, err);
 	if (r == 0)
-		r = kc_part_pack(u->p, file, blobs, blob, err);
+		r = kc_part_pack(u->p, file, to->blobs, blob, err);
 	unlink(file);
-	if (r == 0)
-		json_array_append(json_object_get(entry, "blobs"), blob);
-	return r;
+	if (r < 0)
+		return r;
+	json_array_append(json_object_get(to->entry, "blobs"), blob);
+	if (link && !json_object_get(to->entry, "links"))
+		json_object_set_new(to->entry, "links", json_object());
+	if (link)
+		json_object_set_new(json_object_get(to->entry, "links"), name, json_string(path));
+	return 0;
 }
 
-static int add_programs(struct kc_upstream *u, const json_t *source, const char *version,
-			const char *tmp, const char *blobs, json_t *entry, struct kc_err *err)
+static int add_programs(struct kc_upstream *u, const struct into *to, const json_t *source,
+			const char *version, struct kc_err *err)
 {
 	const json_t *members = json_object_get(source, "members"), *v;
 	const char *url = kc_json_get_str(source, "url", ""), *path;
@@ -317,8 +345,7 @@ static int add_programs(struct kc_upstream *u, const json_t *source, const char 
 
 		r = get(u, u1, c1, &from, err);
 		if (r == 0)
-			r = add_program(u, from, NULL, json_string_value(v), tmp, blobs, entry,
-					err);
+			r = add_program(u, to, from, NULL, json_string_value(v), err);
 		if (r < 0)
 			return r;
 	}
@@ -331,7 +358,7 @@ static int add_programs(struct kc_upstream *u, const json_t *source, const char 
 			_cleanup_free_ char *m = expand(u, json_string_value(v), version, "");
 
 			if (r == 0)
-				r = add_program(u, from, m, path, tmp, blobs, entry, err);
+				r = add_program(u, to, from, m, path, err);
 		}
 	}
 	return r;
@@ -352,13 +379,14 @@ int kc_upstream_component(struct kc_upstream *u, const json_t *part, const char 
 	const char *name = kc_json_get_str(part, "name", "");
 	const char *version = kc_json_get_str(part, "version", "");
 	json_auto_t *entry = kc_pack("{s:s, s:s, s:[]}", "name", name, "version", version, "blobs");
+	struct into to = { .part = part, .tmp = tmp, .blobs = blobs, .entry = entry };
 	const json_t *source = NULL;
 	int r = kc_parts_canceled(u->p, err);
 
 	if (r == 0)
 		r = find_source(u, "components", name, &source, err);
 	if (r == 0)
-		r = add_programs(u, source, version, tmp, blobs, entry, err);
+		r = add_programs(u, &to, source, version, err);
 	if (r < 0)
 		return kc_wrap(err, "%s %s", name, version);
 	json_array_append(components, entry);

@@ -111,10 +111,14 @@ def test_everything_is_what_the_projects_have(build, upstream, tmp_path):
     assert (doc["kubernetes"], doc["arch"]) == ("1.37.2", upstream.arch)
     paths = set()
     for component in doc["components"]:
-        assert "links" not in component
+        names = {target: link for link, target in component.get("links", {}).items()}
         for blob in component["blobs"]:
-            paths.add(blob["path"])
-            assert unpacked(build.out, blob) == upstream.program(blob["path"]).read_bytes()
+            name = names.pop(blob["path"], blob["path"])
+            paths.add(name)
+            assert unpacked(build.out, blob) == upstream.program(name).read_bytes()
+        assert not names
+    links = [sorted(c.get("links", {})) for c in doc["components"]]
+    assert links == [sorted(upstream.doc["components"]["kubernetes"]["files"]), ["etcdctl", "etcdutl"], [], [], []]
     assert {"kubelet", "kube-apiserver", "kubectl", "etcd", "etcdctl", "ctr", "runc", "cni/ptp"} < paths
     assert len(paths) == 6 + 3 + 3 + 1 + 4
     for name, image in doc["images"].items():

@@ -74,7 +74,8 @@ def test_a_cluster_of_separate_programs(bundle, kubectl, tmp_path):
         for host, names in ("cp1", ["kube-apiserver", "kubelet", "etcdctl"]), ("w1", ["kube-proxy"]):
             for name in names:
                 path = f"/opt/kubecdn/bin/{name}"
-                assert s.lab[host].enter("stat", "-c", "%F", path).stdout == "regular file\n"
+                target = f"/opt/kubecdn/bin/upstream-{name}\n"
+                assert s.lab[host].enter("readlink", "-f", path).stdout == target
             assert s.lab[host].enter("ls", "/opt/kubecdn/bin").stdout.split().count("kube") == 0
         images = json.loads((nginx.files / "b/bundle.json").read_text())["images"]
         s.cli.ok("cluster", "export", "kubeconfig", "story", "--to", s.config)
@@ -85,4 +86,14 @@ def test_a_cluster_of_separate_programs(bundle, kubectl, tmp_path):
         s.cli.bundle = bundle
         r = s.cli.run("cluster", "update", "-f", s.file, "--detailed-exitcode")
         assert r.code == 0, r
+
+        # To the compiled one and its images: other links, and nothing of the old is left.
+        s.cli.bundle = os.environ["KC_BUNDLE"]
+        s.cli.ok("cluster", "update", "-f", s.file, "--yes")
+        code, checks = s.checks()
+        assert code == 0 and all(ok for ok, _ in checks.values()), checks
+        for host in s.lab:
+            programs = host.enter("ls", "/opt/kubecdn/bin").stdout.split()
+            assert "kube" in programs and not [p for p in programs if p.startswith("upstream-")]
+        assert s.cli.run("cluster", "update", "-f", s.file, "--detailed-exitcode").code == 0
         s.cli.ok("cluster", "delete", "story", "--yes")

@@ -43,26 +43,26 @@ static json_t *fixture(void)
 	return bundle;
 }
 
-/* As upstream has it: a program of its own for every link. */
-static json_t *unlinked(void)
+/* As upstream has it: a program of its own behind every link. */
+static json_t *separate(void)
 {
 	json_t *bundle = fixture(), *component, *blob, *target;
 	const char *link;
 	size_t i;
 
 	json_array_foreach(json_object_get(bundle, "components"), i, component) {
-		json_auto_t *links = json_incref(json_object_get(component, "links"));
+		json_t *links = json_object_get(component, "links");
 		json_t *blobs = json_object_get(component, "blobs");
 
 		json_object_foreach(links, link, target) {
 			blob = json_deep_copy(json_array_get(blobs, 0));
-			json_object_set_new(blob, "path", json_string(link));
+			json_object_set_new(blob, "path", json_sprintf("upstream-%s", link));
 			json_array_append_new(blobs, blob);
 		}
-		if (json_array_size(blobs) > 1 &&
-		    streq(kc_json_get_str(component, "name", ""), "kubernetes"))
+		json_object_foreach(links, link, target)
+			json_object_set_new(links, link, json_sprintf("upstream-%s", link));
+		if (streq(kc_json_get_str(component, "name", ""), "kubernetes"))
 			json_array_remove(blobs, 0);
-		json_object_del(component, "links");
 	}
 	return bundle;
 }
@@ -150,7 +150,7 @@ static void every_reference_has_its_task(void **state)
 /* A unit is restarted when its own program changes, and not before that is there. */
 static void separate_programs_are_as_good_as_one(void **state)
 {
-	json_auto_t *bundle = unlinked();
+	json_auto_t *bundle = separate();
 
 	for (size_t k = 0; k < ARRAY_SIZE(roles); k++) {
 		json_auto_t *spec = make_spec_of(roles[k], 1, bundle);
@@ -164,9 +164,9 @@ static void separate_programs_are_as_good_as_one(void **state)
 			if (!streq(kc_json_get_str(task, "id", ""), "unit/kubelet"))
 				continue;
 			kc_refs(json_object_get(task, "want"), refs);
-			assert_true(kc_json_has_str(refs, "blob/kubelet"));
-			assert_true(
-				kc_json_has_str(json_object_get(task, "after"), "blob/kubelet"));
+			assert_true(kc_json_has_str(refs, "blob/upstream-kubelet"));
+			assert_true(kc_json_has_str(json_object_get(task, "after"),
+						    "blob/upstream-kubelet"));
 		}
 	}
 }
