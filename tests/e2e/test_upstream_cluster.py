@@ -63,6 +63,7 @@ def bundle(tmp_path_factory, built):
     return folder / "bundle.tar"
 
 
+@pytest.mark.slow
 def test_a_cluster_of_separate_programs(bundle, kubectl, tmp_path):
     (tmp_path / "nginx").mkdir()
     with told(tmp_path, kubectl) as s, Nginx(tmp_path / "nginx") as nginx:
