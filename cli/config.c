@@ -51,14 +51,16 @@ static int check_place(const char *s, struct kc_err *err)
 static bool is_place(const struct kc_opt *o)
 {
 	return o->meta &&
-	       (streq(o->meta, "FILE") || streq(o->meta, "DIR") || streq(o->meta, "URL"));
+	       (streq(o->meta, "FILE") || streq(o->meta, "BUNDLE") || streq(o->meta, "URL"));
 }
 
 static const char *example_of(const struct kc_opt *o)
 {
-	return streq(o->meta, "FILE")  ? "~/.config/kubecdn/state.keys"
-	       : streq(o->meta, "DIR") ? "~/bundle"
-				       : "~/clusters";
+	if (streq(o->name, "authfile"))
+		return "~/.docker/config.json";
+	return streq(o->meta, "FILE")	  ? "~/.config/kubecdn/state.keys"
+	       : streq(o->meta, "BUNDLE") ? "~/bundle.tar"
+					  : "~/clusters";
 }
 
 /* "state-key-file" as "stateKeyFile". */

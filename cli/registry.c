@@ -13,7 +13,7 @@ const struct kc_cloud *const kc_cli_clouds[] = {
 static const struct kc_noun nouns[] = {
 	{ "cluster", "Clusters: make, change, check, enter and delete them" },
 	{ "dns", "DNS: where names lead, at all providers of a zone" },
-	{ "bundle", "Bundles: everything a cluster is made of, in one directory" },
+	{ "bundle", "Bundles: everything a cluster is made of" },
 	{ NULL, NULL },
 };
 

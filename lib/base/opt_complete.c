@@ -72,10 +72,10 @@ static void put_alternatives(struct answer *a, const char *meta)
 			put(a, w, NULL);
 }
 
-/* meta: "FILE", "DIR", "NAME", "bash|zsh". */
+/* meta: "FILE", "DIR", "BUNDLE", "NAME", "bash|zsh". */
 static void put_values(struct answer *a, const char *meta)
 {
-	if (streq(meta, "FILE"))
+	if (streq(meta, "FILE") || streq(meta, "BUNDLE"))
 		a->more = ":files";
 	else if (streq(meta, "DIR") || streq(meta, "URL"))
 		a->more = ":dirs";

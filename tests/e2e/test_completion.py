@@ -53,8 +53,8 @@ def test_what_may_come_next(env):
     assert "onprem" in asked(env, "cluster", "create", "--cloud", "on")[0]
     assert set(asked(env, "completion", "")[0]) == {"bash", "zsh", "fish"}
     assert asked(env, "cluster", "create", "-f", "")[1] == ":files"
-    assert asked(env, "cluster", "create", "--bundle", "")[1] == ":dirs"
-    assert asked(env, "bundle", "verify", "")[1] == ":dirs"
+    assert asked(env, "cluster", "create", "--bundle", "")[1] == ":files"
+    assert asked(env, "bundle", "verify", "")[1] == ":files"
     assert asked(env, "version", "") == ({}, ":none")
     assert set(asked(env, "cluster", "create", "-yo", "")[0]) == {"text", "json", "yaml"}
     assert asked(env, "cluster", "create", "-yf", "")[1] == ":files"

@@ -110,7 +110,7 @@ def test_every_flag_of_every_command_has_a_variable(run):
     for flag, variable in flags:
         assert variable == "KUBECDN_" + flag.upper().replace("-", "_")
     explained = run("explain", "config").stdout
-    assert len(re.findall(r"^  \w+ <", explained, re.M)) == len(flags) - 1 + 2  # not config; 2 of some verbs
+    assert len(re.findall(r"^  \w+ <", explained, re.M)) == len(flags) - 1 + 3  # not config; 3 of some verbs
     assert "noColor <boolean>" in explained and "bundle <string>" in explained
     r = run("version", env={"KUBECDN_VERBOSE": "maybe"})
     assert (r.returncode, r.stderr) == (64, 'kubecdn: KUBECDN_VERBOSE: "maybe" is neither true nor false\n')
