@@ -2,15 +2,17 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 from lab.cli import binary
 from lab.registry import Image, Index
-from lab.upstream import Upstream, sha256
+from lab.upstream import COMPONENTS, Upstream, sha256
 
 MACHINE = {"amd64": 62, "arm64": 183}
 
@@ -177,6 +179,23 @@ def test_an_earlier_bundle_pins_the_next(build, upstream, tmp_path):
 
 def runc(upstream):
     return next(p for p in upstream.root.rglob("runc.amd64"))
+
+
+def test_every_pin_is_of_something():
+    """When a version or a URL moves, its pin has to move, too, or go."""
+    everything = yaml.safe_load(COMPONENTS.read_text())
+    doc, wanted = everything["upstream"], set()
+    for name, source in doc["components"].items():
+        ours = everything["components"][name].get("version")
+        for version in [ours] if ours else [r["version"] for r in everything["kubernetes"]]:
+            for arch in "amd64", "arm64":
+                for file in source.get("files", [""]):
+                    wanted.add(source["url"].format(version=version, arch=arch, file=file))
+    for name, source in doc["images"].items():
+        version = source.get("version") or everything["images"][name]["version"]
+        wanted.add(source["ref"].format(version=version))
+    assert set(doc["pins"]) <= wanted
+    assert all(re.fullmatch("[0-9a-f]{64}", pin) for pin in doc["pins"].values())
 
 
 def test_what_is_pinned_here_is_nothing_else(build, upstream):
