@@ -1,5 +1,5 @@
 # Front door; CMake does the building. `make demo` and `make check` work on a bare Debian 12 as root.
-.PHONY: help deps build install demo demo-down check quick lint format bench faults fuzz nightly
+.PHONY: help deps build install demo demo-down check quick lint format bench faults conformance fuzz nightly
 
 help:
 	@echo "make demo      build, get Kubernetes, make a local cluster and use it (root)"
@@ -11,6 +11,7 @@ help:
 	@echo "make nightly   every test, the slow ones and bigger samples included (root)"
 	@echo "make bench     our bootstrap beside kubeadm's, in one table (root)"
 	@echo "make faults    every fault of a cluster's life: hours (root)"
+	@echo "make conformance  Kubernetes' own conformance specs on a cluster of ours (root)"
 	@echo "make fuzz      every parser's fuzz harness for a minute (FUZZ_SECONDS each)"
 	@echo "make lint      the lints;  make format  clang-format in place"
 
@@ -49,6 +50,9 @@ bench: build
 
 faults: build
 	@tools/faults.sh
+
+conformance: build
+	@tools/conformance.sh
 
 nightly:
 	@KC_NIGHTLY=1 KC_KILLS=20 KC_FAULTS=10 tools/check.sh

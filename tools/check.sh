@@ -132,6 +132,15 @@ e2e() {
 	return $r
 }
 
+# Kubernetes' own conformance specs; those that are left out have their reasons in docs/conformance.md.
+conformance() {
+	r=0
+	rm -f build/conformance/junit.xml
+	KUBECDN="$top/build/release/bin/kubecdn" tools/conformance.sh || r=1
+	count build/conformance/junit.xml
+	return $r
+}
+
 exec </dev/null
 section deps tools/deps.sh
 section build-debug build debug
@@ -149,6 +158,7 @@ section unit-release unit release -R '^crash$'
 ! $full || section e2e e2e release
 # The program and the agents under ASan and UBSan. Faults are put in by a library that is preloaded.
 [ -z "${KC_NIGHTLY:-}" ] || section e2e-debug e2e debug --ignore=tests/e2e/faults
+[ -z "${KC_NIGHTLY:-}" ] || section conformance conformance
 
 printf '\n%s' "$stages"
 printf '%6d s  in all\n' "$(($(date +%s) - began))"

@@ -52,7 +52,7 @@ def layer_of(archive, path, leave_out=()):
 
 
 def archive(path, images):
-    """images: {"name", "layers": [files], "env", "entrypoint"}; a layer used twice is stored once."""
+    """images: {"name", "layers": [files], "env", "entrypoint", "cmd"}; a layer used twice is stored once."""
     blobs, manifests = {}, []
 
     def keep(data):
@@ -62,7 +62,7 @@ def archive(path, images):
     digests = {p: digest_of(p) for i in images for p in i["layers"]}
     for image in images:
         diffs = ["sha256:" + digests[p] for p in image["layers"]]
-        settings = {"Env": image.get("env"), "Entrypoint": image.get("entrypoint")}
+        settings = {k: image.get(k.lower()) for k in ("Env", "Entrypoint", "Cmd")}
         config = json.dumps(
             {
                 "architecture": ARCH,

@@ -15,7 +15,7 @@ MODULE = Path(__file__).parent / "module"
 PROGRAMS = {
     "agnhost": ["build", "k8s.io/kubernetes/test/images/agnhost"],
     "ginkgo": ["build", "github.com/onsi/ginkgo/v2/ginkgo"],
-    "e2e.test": ["test", "-c", "k8s.io/kubernetes/test/e2e"],
+    "e2e.test": ["test", "-c", "-vet=off", "k8s.io/kubernetes/test/e2e"],
 }
 STAMP = (
     "k8s.io/component-base/version.gitVersion=v{0}",
@@ -27,7 +27,7 @@ STAMP = (
 
 def version():
     """Of Kubernetes, whose tests these are."""
-    return re.search(r"^\tk8s\.io/kubernetes v(\S+)", (MODULE / "go.mod").read_text(), re.M)[1]
+    return re.search(r"^require k8s\.io/kubernetes v(\S+)", (MODULE / "go.mod").read_text(), re.M)[1]
 
 
 def go_env():

@@ -1,0 +1,109 @@
+"""The images that the specs' pods run, without a registry: built here under every name that e2e.test may
+ask for, and put into each node's containerd. KUBE_TEST_REPO_LIST has the specs ask for these names."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from bench import oci
+from lab.hosts import CACHE, run
+
+from . import build
+
+# Names that end in this are ours alone: a node that lacks one cannot find it anywhere.
+REGISTRY = "kubecdn.io/e2e"
+REGISTRIES = f"promoterE2eRegistry: {REGISTRY}\ngcRegistry: {REGISTRY}\n"
+# Of agnhost's pods: what its image of upstream has from Alpine. Of the others: a C library, dig, nginx.
+PACKAGES = "bind9-dnsutils,curl,netcat-openbsd,iproute2,iperf,socat,nginx-light"
+NOT_NEEDED = "./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./usr/share/doc/*", "./usr/share/man/*"
+PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def root_layer():
+    """A small Debian as a layer, made once."""
+    key = hashlib.sha256(repr((PACKAGES, NOT_NEEDED)).encode()).hexdigest()[:12]
+    layer = CACHE / "conformance" / f"root-{key}.layer"
+    if layer.exists():
+        return layer
+    print("conformance: making a Debian tree for the images", flush=True)
+    with tempfile.TemporaryDirectory(dir=layer.parent, prefix="tmp.") as tmp:
+        tree, tar = Path(tmp, "tree"), Path(tmp, "layer")
+        run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", tree)
+        without = [f"--exclude={p}" for p in NOT_NEEDED]
+        run("tar", "-C", tree, "--numeric-owner", *without, "-cf", tar, ".")
+        tar.rename(layer)
+    return layer
+
+
+def of_bundle(bundle, name, work):
+    """The layer of an image of the bundle."""
+    blob = json.loads((bundle / "bundle.json").read_text())["images"][name]["blob"]
+    tar, layer = work / f"{name}.tar", work / f"{name}.layer"
+    run("zstd", "-dqf", bundle / "blobs/sha256" / blob, "-o", tar)
+    return oci.layer_of(tar, layer)
+
+
+def wanted(programs):
+    """{name: [references]} of all images that e2e.test knows, in our registry."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write(REGISTRIES)
+        f.flush()
+        env = {**os.environ, "KUBE_TEST_REPO_LIST": f.name}
+        listed = run(programs / "e2e.test", "--list-images", env=env).stdout.split()
+    names = {}
+    for ref in sorted(set(listed)):
+        repository, _, name = ref.rpartition("/")
+        if repository == REGISTRY:
+            names.setdefault(name.split(":")[0], []).append(ref)
+    return names
+
+
+def archive(programs, bundle):
+    """The archive of all of them, made once for these programs and this bundle."""
+    text = (bundle / "bundle.json").read_text() + str(programs) + Path(__file__).read_text()
+    file = programs / f"images-{hashlib.sha256(text.encode()).hexdigest()[:12]}.tar"
+    if file.exists():
+        return file
+    work = Path(tempfile.mkdtemp(dir=programs, prefix="tmp."))
+    try:
+        # A file that StatefulSets' probes ask agnhost for.
+        pem = build.source("test/images/agnhost/porter/localhost.crt")
+        files = (programs / "agnhost", "/agnhost"), (pem, "/localhost.crt")
+        agnhost = oci.layer(work / "agnhost.layer", files)
+        root = root_layer()
+        contents = {
+            "agnhost": {"layers": [root, agnhost], "entrypoint": ["/agnhost"], "cmd": ["pause"]},
+            "glibc-dns-testing": {"layers": [root], "cmd": ["bash"]},
+            "nginx": {"layers": [root], "cmd": ["nginx", "-g", "daemon off;"]},
+            "busybox": {"layers": [of_bundle(bundle, "busybox", work)], "cmd": ["sh"]},
+            "pause": {"layers": [of_bundle(bundle, "pause", work)], "entrypoint": ["/pause"]},
+        }
+        refs = wanted(programs)
+        images = [
+            {"name": ref, "env": [PATH], **image} for n, image in contents.items() for ref in refs[n]
+        ]
+        oci.archive(work / "images.tar", images)
+        (work / "images.tar").rename(file)
+    finally:
+        shutil.rmtree(work)
+    return file
+
+
+def load(lab, file):
+    """Into the containerd of every host, side by side."""
+    for h in lab:
+        shutil.copy(file, h.root / "root/images.tar")
+    import_ = "/opt/kubecdn/bin/ctr", "-n", "k8s.io", "images", "import", "/root/images.tar"
+    argv = "nsenter", "-m", "-u", "-i", "-n", "-p", "-r", "-w"
+    children = [
+        (h, subprocess.Popen([*argv, "-t", str(h.pid), *import_], stdout=subprocess.DEVNULL)) for h in lab
+    ]
+    failed = [h.name for h, child in children if child.wait(600)]
+    if failed:
+        raise SystemExit(f"importing the images failed on {', '.join(failed)}")
+    for h in lab:
+        (h.root / "root/images.tar").unlink()
