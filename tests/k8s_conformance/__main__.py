@@ -41,7 +41,8 @@ def run_specs(programs, kubeconfig, focus, skip):
     registries.write_text(images.REGISTRIES)
     kubectl = OUT / "kubectl"
     kubectl.symlink_to(Path(os.environ["KC_BUNDLE_BIN"], "kube"))
-    argv = [programs / "ginkgo", "run", f"--procs={PROCESSES}", f"--timeout={MINUTES}m", "--no-color"]
+    argv = [programs / "ginkgo", "run", f"--procs={PROCESSES}", f"--timeout={MINUTES}m"]
+    argv += ["--no-color", "--silence-skips"]
     argv += [f"--focus={x}" for x in focus] + [f"--skip={x}" for x in skip]
     argv += [f"--output-dir={OUT}", "--json-report=report.json", programs / "e2e.test", "--"]
     argv += [f"--kubeconfig={kubeconfig}", f"--kubectl-path={kubectl}", "--provider=skeleton"]

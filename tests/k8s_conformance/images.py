@@ -5,8 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench import oci
@@ -98,12 +98,7 @@ def load(lab, file):
     for h in lab:
         shutil.copy(file, h.root / "root/images.tar")
     import_ = "/opt/kubecdn/bin/ctr", "-n", "k8s.io", "images", "import", "/root/images.tar"
-    argv = "nsenter", "-m", "-u", "-i", "-n", "-p", "-r", "-w"
-    children = [
-        (h, subprocess.Popen([*argv, "-t", str(h.pid), *import_], stdout=subprocess.DEVNULL)) for h in lab
-    ]
-    failed = [h.name for h, child in children if child.wait(600)]
-    if failed:
-        raise SystemExit(f"importing the images failed on {', '.join(failed)}")
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda h: h.enter(*import_, timeout=600), lab))
     for h in lab:
         (h.root / "root/images.tar").unlink()
