@@ -8,7 +8,7 @@ from pathlib import Path
 
 BEGIN, END = "<!-- conformance.json begins -->\n", "<!-- conformance.json ends -->\n"
 GROUPS = {
-    f"{sig} {what}": rf"^\[{sig}\] {what} .*\[Conformance\]"
+    f"{sig} {what}": rf"\[{sig}\] {what} .*\[Conformance\]"
     for sig, what in (
         ("sig-network", "Services"),
         ("sig-network", "DNS"),
