@@ -20,11 +20,11 @@ def digest_of(path):
 
 
 def layer(path, files, links=()):
-    """Write a layer: files (source, destination), links (destination, target)."""
+    """Write a layer: files (source, destination[, mode]), links (destination, target)."""
     with tarfile.open(path, "w") as t:
-        for source, name in files:
+        for source, name, *mode in files:
             i = tarfile.TarInfo(name.lstrip("/"))
-            i.size, i.mode = Path(source).stat().st_size, 0o755
+            i.size, (i.mode,) = Path(source).stat().st_size, mode or [0o755]
             with open(source, "rb") as f:
                 t.addfile(i, f)
         for name, target in links:
@@ -52,7 +52,8 @@ def layer_of(archive, path, leave_out=()):
 
 
 def archive(path, images):
-    """images: {"name", "layers": [files], "env", "entrypoint", "cmd"}; a layer used twice is stored once."""
+    """images: {"name", "layers": [files]}, and of its settings any of "env", "entrypoint", "cmd", "user"; a
+    layer used twice is stored once."""
     blobs, manifests = {}, []
 
     def keep(data):
@@ -62,7 +63,7 @@ def archive(path, images):
     digests = {p: digest_of(p) for i in images for p in i["layers"]}
     for image in images:
         diffs = ["sha256:" + digests[p] for p in image["layers"]]
-        settings = {k: image.get(k.lower()) for k in ("Env", "Entrypoint", "Cmd")}
+        settings = {k: image.get(k.lower()) for k in ("Env", "Entrypoint", "Cmd", "User")}
         config = json.dumps(
             {
                 "architecture": ARCH,

@@ -14,6 +14,8 @@ from lab.hosts import CACHE, run
 MODULE = Path(__file__).parent / "module"
 PROGRAMS = {
     "agnhost": ["build", "k8s.io/kubernetes/test/images/agnhost"],
+    "nnp": ["build", "k8s.io/kubernetes/test/images/nonewprivs"],
+    "sample-apiserver": ["build", "k8s.io/sample-apiserver"],
     "ginkgo": ["build", "github.com/onsi/ginkgo/v2/ginkgo"],
     "e2e.test": ["test", "-c", "-vet=off", "k8s.io/kubernetes/test/e2e"],
 }

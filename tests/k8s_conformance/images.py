@@ -16,7 +16,7 @@ from . import build
 
 # Names that end in this are ours alone: a node that lacks one cannot find it anywhere.
 REGISTRY = "kubecdn.io/e2e"
-REGISTRIES = f"promoterE2eRegistry: {REGISTRY}\ngcRegistry: {REGISTRY}\n"
+REGISTRIES = "".join(f"{k}: {REGISTRY}\n" for k in ("promoterE2eRegistry", "gcRegistry", "gcEtcdRegistry"))
 # Of agnhost's pods: what its image of upstream has from Alpine. Of the others: a C library, dig, nginx.
 PACKAGES = "bind9-dnsutils,curl,netcat-openbsd,iproute2,iperf,socat,nginx-light"
 NOT_NEEDED = "./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./usr/share/doc/*", "./usr/share/man/*"
@@ -62,30 +62,51 @@ def wanted(programs):
     return names
 
 
+def contents(programs, bundle, work):
+    """{name: what oci.archive() wants of an image}."""
+
+    def layer(name, *files):
+        return oci.layer(work / f"{name}.layer", files)
+
+    def picture(name):
+        """What agnhost serves in a demo of kubectl's."""
+        html = build.source(f"test/images/{name}/html")
+        return layer(name, *((html / x, x) for x in (f"{name}.jpg", "data.json")))
+
+    root = root_layer()
+    # StatefulSets' probes ask agnhost for a file of its image.
+    crt = build.source("test/images/agnhost/porter/localhost.crt")
+    agnhost = layer("agnhost", (programs / "agnhost", "agnhost"), (crt, "localhost.crt"))
+    server = layer("sample-apiserver", (programs / "sample-apiserver", "sample-apiserver"))
+    etcd = layer("etcd", (Path(os.environ["KC_BUNDLE_BIN"], "etcd"), "usr/local/bin/etcd"))
+    nnp = layer("nnp", (programs / "nnp", "usr/local/bin/nnp", 0o4755))
+    on_agnhost = {"entrypoint": ["/agnhost"], "cmd": ["test-webserver"]}
+    return {
+        "agnhost": {"layers": [root, agnhost], "entrypoint": ["/agnhost"], "cmd": ["pause"]},
+        "kitten": {"layers": [root, agnhost, picture("kitten")], **on_agnhost},
+        "nautilus": {"layers": [root, agnhost, picture("nautilus")], **on_agnhost},
+        "glibc-dns-testing": {"layers": [root], "cmd": ["bash"]},
+        "nonroot": {"layers": [root], "cmd": ["bash"], "user": "1234"},
+        "nonewprivs": {"layers": [root, nnp], "cmd": ["nnp"]},
+        "nginx": {"layers": [root], "cmd": ["nginx", "-g", "daemon off;"]},
+        "sample-apiserver": {"layers": [server], "entrypoint": ["/sample-apiserver"]},
+        "etcd": {"layers": [etcd], "cmd": ["etcd"]},
+        "busybox": {"layers": [of_bundle(bundle, "busybox", work)], "cmd": ["sh"]},
+        "pause": {"layers": [of_bundle(bundle, "pause", work)], "entrypoint": ["/pause"]},
+    }
+
+
 def archive(programs, bundle):
     """The archive of all of them, made once for these programs and this bundle."""
-    text = (bundle / "bundle.json").read_text() + str(programs) + Path(__file__).read_text()
-    file = programs / f"images-{hashlib.sha256(text.encode()).hexdigest()[:12]}.tar"
+    made_of = (bundle / "bundle.json").read_text() + Path(__file__).read_text()
+    file = programs / f"images-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}.tar"
     if file.exists():
         return file
     work = Path(tempfile.mkdtemp(dir=programs, prefix="tmp."))
     try:
-        # A file that StatefulSets' probes ask agnhost for.
-        pem = build.source("test/images/agnhost/porter/localhost.crt")
-        files = (programs / "agnhost", "/agnhost"), (pem, "/localhost.crt")
-        agnhost = oci.layer(work / "agnhost.layer", files)
-        root = root_layer()
-        contents = {
-            "agnhost": {"layers": [root, agnhost], "entrypoint": ["/agnhost"], "cmd": ["pause"]},
-            "glibc-dns-testing": {"layers": [root], "cmd": ["bash"]},
-            "nginx": {"layers": [root], "cmd": ["nginx", "-g", "daemon off;"]},
-            "busybox": {"layers": [of_bundle(bundle, "busybox", work)], "cmd": ["sh"]},
-            "pause": {"layers": [of_bundle(bundle, "pause", work)], "entrypoint": ["/pause"]},
-        }
-        refs = wanted(programs)
-        images = [
-            {"name": ref, "env": [PATH], **image} for n, image in contents.items() for ref in refs[n]
-        ]
+        refs, images = wanted(programs), []
+        for name, image in contents(programs, bundle, work).items():
+            images += [{"name": ref, "env": [PATH], **image} for ref in refs[name]]
         oci.archive(work / "images.tar", images)
         (work / "images.tar").rename(file)
     finally:

@@ -16,5 +16,6 @@ rm -f go.mod go.sum
 } >go.mod
 # The ginkgo that Kubernetes itself asks for: its two halves must be of one version.
 ginkgo=$(go list -m -f '{{.Version}}' github.com/onsi/ginkgo/v2)
-go get -tool k8s.io/kubernetes/test/images/agnhost "github.com/onsi/ginkgo/v2/ginkgo@$ginkgo"
+images=k8s.io/kubernetes/test/images
+go get -tool "$images/agnhost" "$images/nonewprivs" k8s.io/sample-apiserver "github.com/onsi/ginkgo/v2/ginkgo@$ginkgo"
 go mod tidy
