@@ -17,8 +17,8 @@ def spec(name, state="passed", message="", kind="It"):
     }
 
 
-def judge(*specs, skips=None, code=0, focus=(report.GROUPS["sig-node Pods"],)):
-    found = report.judge([{"SpecReports": list(specs)}], list(focus), skips or {}, code)
+def judge(*specs, skips=None, code=0, focus=r"\[sig-node\]"):
+    found = report.judge([{"SpecReports": list(specs)}], focus, skips or {}, code)
     return report.counts(found["specs"]), report.failures(found), found
 
 
@@ -43,8 +43,9 @@ def test_left_out_for_a_reason():
 @pytest.mark.parametrize(
     "arguments, what",
     [
-        ({"focus": [*report.GROUPS.values()]}, "no spec is found by"),
-        ({"focus": [*report.GROUPS.values()], "skips": {"Pods z": "gone"}}, "which is no spec"),
+        ({"focus": "a moon"}, "no spec is found by a moon"),
+        ({"focus": report.FOCUS}, r"there are no specs of [sig-network] DNS"),
+        ({"focus": report.FOCUS, "skips": {"Pods z": "gone"}}, "which is no spec"),
         ({"code": 1}, "ginkgo ended with 1"),
     ],
 )
@@ -63,5 +64,5 @@ def test_the_page(tmp_path):
     report.save(result, tmp_path)
     page = (tmp_path / "conformance.md").read_text()
     assert page.startswith("before\n") and page.endswith("after\n") and "old" not in page
-    assert "| `sig-node Pods` | 1 | 1 | 0 | 4 |" in page and "- failed: [sig-node] Pods b" in page
+    assert "| `[sig-node] Pods` | 1 | 1 | 0 | 4 |" in page and "- failed: [sig-node] Pods b" in page
     assert json.loads((tmp_path / "conformance.json").read_text())["specs"] == result["specs"]

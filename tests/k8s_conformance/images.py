@@ -17,8 +17,8 @@ from . import build
 # Names that end in this are ours alone: a node that lacks one cannot find it anywhere.
 REGISTRY = "kubecdn.io/e2e"
 REGISTRIES = "".join(f"{k}: {REGISTRY}\n" for k in ("promoterE2eRegistry", "gcRegistry", "gcEtcdRegistry"))
-# Of agnhost's pods: what its image of upstream has from Alpine. Of the others: a C library, dig, nginx.
-PACKAGES = "bind9-dnsutils,curl,netcat-openbsd,iproute2,iperf,socat,nginx-light"
+# agnhost's image of upstream has these from Alpine; nginx and a shell are for images of their own.
+PACKAGES = "bind9-dnsutils,curl,netcat-openbsd,iproute2,iperf,socat,nginx-light,bash-static"
 NOT_NEEDED = "./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./usr/share/doc/*", "./usr/share/man/*"
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -47,6 +47,12 @@ def of_bundle(bundle, name, work):
     return oci.layer_of(tar, layer)
 
 
+def shell(root, work):
+    """bash as /bin/sh: a busybox of Debian's drops environment variables whose names it does not like."""
+    run("tar", "-C", work, "-xf", root, "./usr/bin/bash-static")
+    return oci.layer(work / "shell.layer", [(work / "usr/bin/bash-static", "bin/sh")])
+
+
 def wanted(programs):
     """{name: [references]} of all images that e2e.test knows, in our registry."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
@@ -65,8 +71,8 @@ def wanted(programs):
 def contents(programs, bundle, work):
     """{name: what oci.archive() wants of an image}."""
 
-    def layer(name, *files):
-        return oci.layer(work / f"{name}.layer", files)
+    def layer(name, *files, links=()):
+        return oci.layer(work / f"{name}.layer", files, links)
 
     def picture(name):
         """What agnhost serves in a demo of kubectl's."""
@@ -74,12 +80,15 @@ def contents(programs, bundle, work):
         return layer(name, *((html / x, x) for x in (f"{name}.jpg", "data.json")))
 
     root = root_layer()
-    # StatefulSets' probes ask agnhost for a file of its image.
-    crt = build.source("test/images/agnhost/porter/localhost.crt")
-    agnhost = layer("agnhost", (programs / "agnhost", "agnhost"), (crt, "localhost.crt"))
+    # agnhost's key and certificate; StatefulSets' probes ask for the latter. The link is another entrypoint.
+    pem = build.source("test/images/agnhost/porter")
+    files = [(pem / x, x) for x in ("localhost.crt", "localhost.key")]
+    links = [("agnhost-2", "agnhost")]
+    agnhost = layer("agnhost", (programs / "agnhost", "agnhost"), *files, links=links)
     server = layer("sample-apiserver", (programs / "sample-apiserver", "sample-apiserver"))
     etcd = layer("etcd", (Path(os.environ["KC_BUNDLE_BIN"], "etcd"), "usr/local/bin/etcd"))
     nnp = layer("nnp", (programs / "nnp", "usr/local/bin/nnp", 0o4755))
+    busybox = [of_bundle(bundle, "busybox", work), shell(root, work)]
     on_agnhost = {"entrypoint": ["/agnhost"], "cmd": ["test-webserver"]}
     return {
         "agnhost": {"layers": [root, agnhost], "entrypoint": ["/agnhost"], "cmd": ["pause"]},
@@ -91,7 +100,7 @@ def contents(programs, bundle, work):
         "nginx": {"layers": [root], "cmd": ["nginx", "-g", "daemon off;"]},
         "sample-apiserver": {"layers": [server], "entrypoint": ["/sample-apiserver"]},
         "etcd": {"layers": [etcd], "cmd": ["etcd"]},
-        "busybox": {"layers": [of_bundle(bundle, "busybox", work)], "cmd": ["sh"]},
+        "busybox": {"layers": busybox, "cmd": ["sh"]},
         "pause": {"layers": [of_bundle(bundle, "pause", work)], "entrypoint": ["/pause"]},
     }
 
