@@ -45,7 +45,7 @@ def test_left_out_for_a_reason():
     [
         ({"focus": "a moon"}, "no spec is found by a moon"),
         ({"focus": report.FOCUS}, r"there are no specs of [sig-network] DNS"),
-        ({"focus": report.FOCUS, "skips": {"Pods z": "gone"}}, "which is no spec"),
+        ({"skips": {"Pods z": "gone"}}, "skips.json has Pods z, which is no spec"),
         ({"code": 1}, "ginkgo ended with 1"),
     ],
 )

@@ -117,6 +117,8 @@ def archive(programs, bundle):
         for name, image in contents(programs, bundle, work).items():
             images += [{"name": ref, "env": [PATH], **image} for ref in refs[name]]
         oci.archive(work / "images.tar", images)
+        for old in programs.glob("images-*.tar"):
+            old.unlink()
         (work / "images.tar").rename(file)
     finally:
         shutil.rmtree(work)

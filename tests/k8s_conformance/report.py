@@ -44,10 +44,10 @@ def judge(suites, focus, left_out, code):
                 other.append(f"{r['LeafNodeType']} {r['State']}: {message(r)}")
             continue
         name = name_of(r)
-        if not re.search(focus, name):
-            continue
         why = next((x for x in left_out if re.search(x, name)), None)
         used.add(why)
+        if not re.search(focus, name):
+            continue
         if why:
             state, text = "left out", left_out[why]
         elif r["State"] == "passed":
@@ -55,12 +55,12 @@ def judge(suites, focus, left_out, code):
         else:
             state, text = "failed", f"{r['State']}: {message(r)}"
         specs.append({"name": name, "state": state, "seconds": round(r["RunTime"] / 1e9), "why": text})
+    other += [f"skips.json has {x}, which is no spec" for x in left_out if x not in used]
     if not specs:
         other.append(f"no spec is found by {focus}")
     if focus == FOCUS:
         found = {group_of(s["name"]) for s in specs}
         other += [f"there are no specs of {g}" for g in GROUPS if g not in found]
-        other += [f"skips.json has {x}, which is no spec" for x in left_out if x not in used]
     if code and not other and all(s["state"] != "failed" for s in specs):
         other.append(f"ginkgo ended with {code}")
     specs.sort(key=lambda s: s["name"])
