@@ -1,6 +1,6 @@
 #!/bin/sh
 # Kubernetes' own conformance specs on a cluster of ours: docs/conformance.json and the table of docs/conformance.md.
-# usage: [KC_CONFORMANCE=REGEX] tools/conformance.sh     REGEX: only these; the result goes to build/conformance
+# usage: [KC_CONFORMANCE=REGEX] tools/conformance.sh     REGEX: these instead; the result goes to build/conformance
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)

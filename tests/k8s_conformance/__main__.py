@@ -1,7 +1,6 @@
-"""Kubernetes' own conformance specs on a cluster that kubecdn has made: `make conformance`. KC_CONFORMANCE
-narrows them to those that a regular expression finds. The result of a whole run goes to
-docs/conformance.json, and from there into docs/conformance.md; that of a narrowed one to
-build/conformance."""
+"""Kubernetes' own conformance specs on a cluster that kubecdn has made: `make conformance`. The result goes
+to docs/conformance.json, and from there into docs/conformance.md. KC_CONFORMANCE has other specs run, those
+that a regular expression finds; their result goes to build/conformance."""
 
 import json
 import os

@@ -7,8 +7,7 @@ import xml.etree.ElementTree as tree
 from pathlib import Path
 
 BEGIN, END = "<!-- conformance.json begins -->\n", "<!-- conformance.json ends -->\n"
-FOCUS = r"\[Conformance\]"
-# What has a line of its own in the table; the rest of a SIG has one together.
+# What a cluster is judged by; each has a line of its own in the table.
 GROUPS = (
     "[sig-network] Services",
     "[sig-network] DNS",
@@ -19,6 +18,7 @@ GROUPS = (
     "[sig-storage] Secrets",
     "[sig-storage] Projected",
 )
+FOCUS = rf"({'|'.join(map(re.escape, GROUPS))}) .*\[Conformance\]"
 
 
 def skips():
@@ -31,6 +31,7 @@ def name_of(spec):
 
 
 def group_of(name):
+    """One of GROUPS, or else the whole SIG."""
     return next((g for g in GROUPS if name.startswith(g + " ")), name.split()[0])
 
 
@@ -83,7 +84,7 @@ def counts(specs):
 
 def summary(result):
     passed, failed, left_out = counts(result["specs"])
-    lines = [f"FAILED: {x}" for x in failures(result)]
+    lines = ["", table(result), *(f"FAILED: {x}" for x in failures(result))]
     lines.append(
         f"{passed} specs passed, {failed} failed, {left_out} left out; "
         f"Kubernetes {result['kubernetes']}, {result['minutes']} minutes"
@@ -92,6 +93,7 @@ def summary(result):
 
 
 def table(result):
+    """In Markdown, with what was left out and why."""
     rows = [["specs", "passed", "failed", "left out", "seconds"], ["---"] * 5]
     groups = {}
     for s in result["specs"]:
@@ -102,8 +104,7 @@ def table(result):
     rows.append(["all", *counts(result["specs"]), sum(s["seconds"] for s in result["specs"])])
     lines = [f"{result['date']}, Kubernetes {result['kubernetes']}, {result['minutes']} minutes.", ""]
     lines += ["| " + " | ".join(map(str, r)) + " |" for r in rows]
-    told = [f"- failed: {x}" for x in failures(result)]
-    told += [f"- left out: {s['name']}: {s['why']}" for s in result["specs"] if s["state"] == "left out"]
+    told = [f"- left out: {s['name']}: {s['why']}" for s in result["specs"] if s["state"] == "left out"]
     return "\n".join(lines + ([""] + told if told else [])) + "\n"
 
 
@@ -116,7 +117,8 @@ def save(result, folder):
     page = folder / "conformance.md"
     if page.exists():
         head, rest = page.read_text().split(BEGIN)
-        page.write_text(head + BEGIN + table(result) + END + rest.split(END)[1])
+        failed = "".join(f"\n- failed: {x}\n" for x in failures(result))
+        page.write_text(head + BEGIN + table(result) + failed + END + rest.split(END)[1])
 
 
 def junit(result, file):
