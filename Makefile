@@ -1,11 +1,12 @@
 # Front door; CMake does the building. `make demo` and `make check` work on a bare Debian 12 as root.
-.PHONY: help deps build install demo demo-down check quick lint format bench faults conformance fuzz nightly
+.PHONY: help deps build install demo demo-down deb check quick lint format bench faults conformance fuzz nightly
 
 help:
 	@echo "make demo      build, get Kubernetes, make a local cluster and use it (root)"
 	@echo "make demo-down delete that cluster"
 	@echo "make build     the release build: build/release/bin/kubecdn"
 	@echo "make install   that, its manual and completion, below PREFIX (/usr/local)"
+	@echo "make deb       a Debian package: build/deb/kubecdn_VERSION_amd64.deb"
 	@echo "make check     every test (root)"
 	@echo "make quick     builds, lints and unit tests only"
 	@echo "make nightly   every test, the slow ones and bigger samples included (root)"
@@ -25,6 +26,9 @@ build: deps
 PREFIX ?= /usr/local
 install: build
 	@cmake --install build/release --prefix $(PREFIX)
+
+deb: deps
+	@tools/deb.sh
 
 demo: build
 	@tools/demo.sh

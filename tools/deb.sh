@@ -27,5 +27,5 @@ if ! (cd "$out/source" && DEB_BUILD_OPTIONS="noautodbgsym nocheck parallel=$(npr
 fi
 rm -rf "$out/source"
 deb=$out/kubecdn_${version}_$(dpkg --print-architecture).deb
-lintian --allow-root --fail-on error,warning,info --show-overrides "$deb"
+lintian --allow-root --display-info --fail-on error,warning,info "$deb"
 sha256sum "$deb"

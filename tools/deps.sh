@@ -6,12 +6,13 @@ set -eu
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn
 top=$(cd "$(dirname "$0")/.." && pwd)
 
-# libraries and compilers; the bundle; lab machines; tests
+# libraries and compilers; the bundle; the Debian package; lab machines; tests
 packages="
 	build-essential cmake ninja-build pkg-config git ca-certificates
 	libcurl4-openssl-dev libssl-dev libssh2-1-dev libyaml-dev libjansson-dev libarchive-dev
 	libzstd-dev libexpat1-dev libldns-dev libmicrohttpd-dev libcmocka-dev
 	libseccomp-dev zstd busybox-static
+	debhelper lintian
 	systemd-container debootstrap iproute2 nftables kmod openssh-client openssh-server
 	conntrack ethtool procps
 	clang clang-format clang-tidy codespell shellcheck groff-base mandoc zsh fish python3 python3-venv python3-yaml

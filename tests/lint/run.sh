@@ -35,6 +35,7 @@ words="ot,fo,te,ans,hel,ue,nd,iif,clen,upto,localed,want's"
 
 lint layers tests/lint/layers.sh
 lint lengths python3 tests/lint/lengths.py
+lint links python3 tests/lint/links.py
 lint words tests/lint/words.sh
 lint clang-format format
 lint codespell spelling

@@ -1,0 +1,132 @@
+"""The Debian package: what is in it, on a bare Debian by apt, and away again without a trace."""
+
+import re
+import subprocess
+
+import pytest
+from lab.cli import REPO
+from lab.hosts import CACHE, root_tree, run
+from lab.packages import APT
+
+# On the tree, in a mount namespace that ends with the script: $1 tree, $2 work, $3 packages, $4 script.
+ENTER = """set -eu
+mkdir -p $2/upper $2/work $2/root
+mount -t overlay overlay -o lowerdir=$1,upperdir=$2/upper,workdir=$2/work $2/root
+mount -t proc proc $2/root/proc
+mount -t tmpfs tmpfs $2/root/run
+mkdir $2/root/run/debs
+mount --bind $3 $2/root/run/debs
+exec chroot $2/root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/run/home \\
+  DEBIAN_FRONTEND=noninteractive sh -euc "$4"
+"""
+INSTALL = "apt-get -q install -y --no-install-recommends /run/debs/*.deb"
+
+
+def build(where):
+    """tools/deb.sh, which asks lintian as well."""
+    r = run(REPO / "tools/deb.sh", where, check=False)
+    assert r.returncode == 0, r.stdout + r.stderr
+    (deb,) = where.glob("*.deb")
+    return deb
+
+
+@pytest.fixture(scope="module")
+def deb(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("deb"))
+
+
+@pytest.fixture(scope="module")
+def debs(deb, tmp_path_factory):
+    """A folder with it, man-db, and what both need that the tree lacks, as apt finds that out."""
+    cache = CACHE / "deb-debs"
+    (cache / "partial").mkdir(parents=True, exist_ok=True)
+    status = root_tree() / "var/lib/dpkg/status"
+    get = [*APT, "-o", f"Dir::Cache::archives={cache}", "-o", f"Dir::State::status={status}"]
+    get += ["install", "-y", "--no-install-recommends", "--download-only"]
+    if run(*get, deb, "man-db", check=False).returncode:
+        run("apt-get", "-q", "update")
+        run(*get, deb, "man-db")
+    folder = tmp_path_factory.mktemp("debs")
+    planned = run(*get[:-1], "--simulate", deb, "man-db").stdout
+    for name, version in re.findall(r"^Inst (\S+) \((\S+) ", planned, re.M):
+        file = f"{name}_{version.replace(':', '%3a')}_*.deb"
+        run("cp", deb if name == "kubecdn" else next(cache.glob(file)), folder)
+    return folder
+
+
+@pytest.fixture
+def bare(debs, tmp_path):
+    """Runs a shell script as root of a fresh Debian that has the packages in /run/debs."""
+
+    def sh(script):
+        argv = ["unshare", "--mount", "--net", "sh", "-c", ENTER, "sh", root_tree(), tmp_path, debs, script]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
+
+    return sh
+
+
+def test_on_a_bare_debian(bare):
+    r = bare(f"""
+        {INSTALL} >/run/apt.log 2>&1 || {{ cat /run/apt.log; exit 1; }}
+        kubecdn --version
+        kubecdn doctor
+        man kubecdn-cluster-create | head -n 4
+        dpkg --verify kubecdn
+        test -x /usr/lib/kubecdn/kubecdn-node
+        ! ldd /usr/lib/kubecdn/kubecdn-node
+        ! ldd /usr/bin/kubecdn | grep 'not found'
+    """)
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert re.search(r"^kubecdn \d+\.\d+\.\d+, agent protocol \d", r.stdout, re.M), r.stdout
+    assert ", with its agent" in r.stdout
+    assert re.search(r"^NAME\n +kubecdn-cluster-create - ", r.stdout, re.M), r.stdout
+
+
+def test_nothing_stays_behind(bare):
+    seen = "find / -xdev -path /var/log -prune -o -path /var/cache -prune -o -print"
+    r = bare(f"""
+        mkdir /run/others
+        cp /run/debs/* /run/others
+        rm /run/others/kubecdn_*
+        apt-get -q install -y --no-install-recommends /run/others/*.deb >/run/apt.log 2>&1
+        {seen} | sort >/run/before
+        {INSTALL} >>/run/apt.log 2>&1
+        {seen} | sort | comm -13 /run/before - | grep -c kubecdn
+        apt-get -q remove -y kubecdn >>/run/apt.log 2>&1
+        {seen} | sort | comm -13 /run/before -
+        echo left: $(find / -xdev -name '*kubecdn*')
+    """)
+    assert r.returncode == 0, r.stdout + r.stderr
+    added, *rest = r.stdout.splitlines()
+    assert int(added) > 50
+    assert rest == ["left:"], r.stdout
+
+
+def test_what_is_in_it(deb):
+    files = run("dpkg-deb", "-c", deb).stdout
+    for path in (
+        "usr/bin/kubecdn", "usr/lib/kubecdn/kubecdn-node",
+        "usr/share/man/man1/kubecdn-cluster-create.1.gz",
+        "usr/share/bash-completion/completions/kubecdn",
+        "usr/share/zsh/vendor-completions/_kubecdn",  # the one of Debian's zsh for packages
+        "usr/share/fish/vendor_completions.d/kubecdn.fish",
+        "usr/share/doc/kubecdn/copyright", "usr/share/doc/kubecdn/changelog.gz",
+        "usr/share/doc/kubecdn/changelog.Debian.gz", "usr/share/doc/kubecdn/README.md",
+        "usr/share/doc/kubecdn/docs/tutorial/first-cluster.md",
+        "usr/share/doc/kubecdn/examples/cluster.yaml",
+    ):
+        assert f" ./{path}\n" in files, path
+    needs = run("dpkg-deb", "-f", deb, "Depends").stdout
+    assert "libcurl4 (>=" in needs and "libssh2-1 (>=" in needs
+    assert "openssl (= " in run("dpkg-deb", "-f", deb, "Built-Using").stdout
+
+
+def test_it_has_the_program_s_version(deb):
+    stated = re.search(r"project\(kubecdn VERSION (\S+)", (REPO / "CMakeLists.txt").read_text())[1]
+    assert run("dpkg-deb", "-f", deb, "Version").stdout.split("-")[0] == stated
+
+
+@pytest.mark.slow
+def test_built_again_elsewhere_it_is_the_same(deb, tmp_path):
+    elsewhere = tmp_path / ("a-longer-name" * 5)
+    assert build(elsewhere).read_bytes() == deb.read_bytes()
