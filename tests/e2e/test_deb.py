@@ -1,11 +1,16 @@
 """The Debian package: what is in it, on a bare Debian by apt, and away again without a trace."""
 
+import json
+import os
 import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from lab.cli import REPO
-from lab.hosts import CACHE, root_tree, run
+from lab.docs import shell_of
+from lab.hosts import CACHE, LabHosts, root_tree, run
 from lab.packages import APT
 
 # On the tree, in a mount namespace that ends with the script: $1 tree, $2 work, $3 packages, $4 script.
@@ -124,6 +129,50 @@ def test_what_is_in_it(deb):
 def test_it_has_the_program_s_version(deb):
     stated = re.search(r"project\(kubecdn VERSION (\S+)", (REPO / "CMakeLists.txt").read_text())[1]
     assert run("dpkg-deb", "-f", deb, "Version").stdout.split("-")[0] == stated
+
+
+def manifest(lab):
+    """examples/cluster.yaml on two hosts of the lab, as seen from a third."""
+    hosts = []
+    for name, role in (("cp1", "control-plane"), ("w1", "worker")):
+        host, ssh = lab[name], lab[name].ssh_spec(identityFile="/root/id")
+        hosts.append({"name": name, "addresses": [host.address], "role": role, "ssh": ssh})
+    before, rest = (REPO / "examples/cluster.yaml").read_text().split("  hosts:\n")
+    after = rest[rest.index("  addons:") :]
+    return f"{before}  hosts: {json.dumps(hosts)}\n{after}"
+
+
+def test_a_cluster_without_a_network(deb, tmp_path):
+    """docs/how-to/air-gapped.md: outside here, inside on a host that reaches nothing but two others."""
+    if "KC_BUNDLE" not in os.environ:
+        pytest.skip("no bundle: set KC_BUNDLE")
+    page, carry = "docs/how-to/air-gapped.md", tmp_path / "carry"
+    (tmp_path / "build/deb").mkdir(parents=True)
+    shutil.copy(deb, tmp_path / "build/deb")
+    shutil.copytree(os.environ["KC_BUNDLE"], carry / "bundle")
+    shutil.copy(root_tree() / "var/lib/dpkg/status", carry / "status")
+    outside = "\n".join(["set -ex", *shell_of(page, r"1\. Outside: the program and a bundle")])
+    r = run("sh", "-c", outside, cwd=tmp_path, check=False)
+    assert r.returncode == 0, r.stderr
+    noted = r.stdout.splitlines()[-1]
+    with LabHosts(["inside", "cp1", "w1"]) as lab:
+        host = lab["inside"]
+        shutil.copytree(carry, Path(host.root) / "root/carry")
+        shutil.copy(lab.key, Path(host.root) / "root/id")
+        host.put("/root/cluster.yaml", manifest(lab))
+        inside = shell_of(page, r"3\. Inside: verify") + shell_of(page, r"4\. Inside: create")
+        r = host.ssh("\n".join(["set -ex", *inside]), check=False, timeout=400)
+        assert r.returncode == 0, r.stdout + r.stderr
+        assert noted in r.stdout and "Cluster fra1 is ready" in r.stdout
+        # What is carried is looked at: a byte that changed on the way is found.
+        blob = next((Path(host.root) / "root/carry/bundle/blobs/sha256").iterdir())
+        with open(blob, "r+b") as f:
+            f.seek(20)
+            f.write(b"damage")
+        r = host.ssh("kubecdn bundle verify carry/bundle", check=False)
+        assert r.returncode == 1 and blob.name in r.stderr, r
+        r = host.ssh("kubecdn cluster delete fra1 --yes", timeout=200)
+        assert "Cluster fra1 is deleted" in r.stdout
 
 
 @pytest.mark.slow
