@@ -420,7 +420,9 @@ int session_kube_conf(void *cookie, struct kc_kube_conf *ret, struct kc_err *err
 	int r;
 
 	if (!address)
-		return kc_fail(err, KC_EAGAIN, "the control plane's address is not known yet");
+		return kc_fail(err, KC_EAGAIN,
+			       "the control plane's address is not known: the create did not come "
+			       "that far; run it again");
 	/* system:masters, because the roles of everybody else are objects that it has to apply. */
 	r = kc_admin_cert(&s->secrets, "kubecdn", "system:masters", 3600, &ca, &cert, &key, err);
 	if (r == KC_ENOTFOUND)

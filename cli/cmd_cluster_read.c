@@ -140,7 +140,12 @@ static int run_validate(const struct kc_args *args, struct kc_err *err)
 			return r;
 	} else {
 		print_checks(result);
-		printf("Cluster %s is %s.\n", v.opts.name, healthy ? "healthy" : "not healthy");
+		if (healthy)
+			printf("Cluster %s is healthy.\n", v.opts.name);
+		else
+			printf("Cluster %s is not healthy; `kubecdn cluster why %s` names the "
+			       "cause.\n",
+			       v.opts.name, v.opts.name);
 	}
 	return healthy ? 0 : KC_EXIT_PENDING;
 }

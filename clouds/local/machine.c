@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clouds/local/priv.h"
@@ -45,6 +47,41 @@ static int load(const struct local *l, const char *name, json_t **ret, struct kc
 	return local_json_read(file, ret, err);
 }
 
+/* 0: it greets as an SSH server does. */
+static int greet(const char *address, int64_t deadline)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(22) };
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+	char hello[4];
+	int64_t left = deadline - kc_now_ms();
+
+	if (fd < 0 || inet_pton(AF_INET, address, &sa.sin_addr) != 1)
+		return KC_EFAIL;
+	if (connect(fd, (struct sockaddr *)(void *)&sa, sizeof(sa)) < 0 && errno != EINPROGRESS)
+		return KC_EAGAIN;
+	if (left <= 0 || poll(&pfd, 1, (int)left) <= 0)
+		return KC_EAGAIN;
+	if (recv(fd, hello, sizeof(hello), 0) != sizeof(hello) || memcmp(hello, "SSH-", 4) != 0)
+		return KC_EAGAIN;
+	return 0;
+}
+
+/* A run that was stopped may have left it amid its boot, and the host is looked up next: that
+ * would fail on a host that only needs a moment. */
+static void await_boot(const struct kc_task *task, const char *dir, const char *address)
+{
+	_cleanup_free_ char *console = xasprintf("%s/console.log", dir);
+	int64_t deadline = kc_now_ms() + 20000;
+	struct stat st;
+
+	if (stat(console, &st) < 0 || time(NULL) - st.st_mtime > 60)
+		return;
+	while (greet(address, deadline) < 0 && kc_now_ms() < deadline &&
+	       !(task->canceled && task->canceled(task)))
+		kc_sleep_ms(50);
+}
+
 static int machine_find(void *ctx, const struct kc_task *task, json_t **ret_actual,
 			struct kc_err *err)
 {
@@ -67,6 +104,8 @@ static int machine_find(void *ctx, const struct kc_task *task, json_t **ret_actu
 	if (r < 0)
 		return r;
 	local_process_find(root, &p);
+	if (p.leader)
+		await_boot(task, dir, address);
 	*ret_actual = kc_pack("{s:s, s:b, s:s, s:s, s:I, s:s}", "hostname", name_of(task),
 			      "running", p.leader != 0, "address", address, "hostKey", key, "pid",
 			      (json_int_t)p.leader, "netns", ns);
@@ -206,26 +245,6 @@ static int machine_apply(void *ctx, const struct kc_task *task, const json_t *ac
 	if (r < 0)
 		return kc_wrap(err, "machine %s", name);
 	return machine_find(ctx, task, ret_actual, err);
-}
-
-/* 0: it greets as an SSH server does. */
-static int greet(const char *address, int64_t deadline)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(22) };
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	char hello[4];
-	int64_t left = deadline - kc_now_ms();
-
-	if (fd < 0 || inet_pton(AF_INET, address, &sa.sin_addr) != 1)
-		return KC_EFAIL;
-	if (connect(fd, (struct sockaddr *)(void *)&sa, sizeof(sa)) < 0 && errno != EINPROGRESS)
-		return KC_EAGAIN;
-	if (left <= 0 || poll(&pfd, 1, (int)left) <= 0)
-		return KC_EAGAIN;
-	if (recv(fd, hello, sizeof(hello), 0) != sizeof(hello) || memcmp(hello, "SSH-", 4) != 0)
-		return KC_EAGAIN;
-	return 0;
 }
 
 /* Asks closely for two seconds, which is what a boot takes, before leaving it to the engine. */

@@ -11,7 +11,7 @@ static void compare(const struct kc_field *table, const json_t *old, const json_
 		json_auto_t *def = json_object_get(old, f->name) ? NULL : kc_field_default(f);
 		json_t *a = def ? def : json_object_get(old, f->name);
 		json_t *b = json_object_get(new, f->name);
-		_cleanup_free_ char *was = NULL;
+		_cleanup_free_ char *was = NULL, *becomes = NULL;
 
 		if (a == b || (a && b && json_equal(a, b)))
 			continue;
@@ -21,10 +21,11 @@ static void compare(const struct kc_field *table, const json_t *old, const json_
 			continue;
 		}
 		was = a ? kc_json_text(a) : xstrdup("not set");
+		becomes = b ? kc_json_text(b) : xstrdup("not set");
 		kc_report_value(rep, at,
-				"cannot change once the object exists (it is %s); set it back, or "
-				"make a new one under another name",
-				was);
+				"cannot change once the object exists (it is %s, and would be %s); "
+				"set it back, or make a new one under another name",
+				was, becomes);
 	}
 }
 

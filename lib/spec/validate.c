@@ -119,7 +119,11 @@ static void object(const struct kc_field *table, const json_t *doc, const char *
 		if (json_is_null(v))
 			v = NULL;
 		if (!v && f->required) {
-			kc_report_value(rep, at, "missing; %s", f->doc);
+			if (f->values && !f->values[1])
+				kc_report_value(rep, at, "missing; write %s: %s", f->name,
+						f->values[0]);
+			else
+				kc_report_value(rep, at, "missing; %s", f->doc);
 			continue;
 		}
 		if (!v)

@@ -148,6 +148,19 @@ def test_a_dead_machine_is_found_and_started_again(cluster):
     cluster.ssh(after["w1"], "true")
 
 
+def test_a_machine_amid_its_boot_is_waited_for(cluster):
+    """As a run that was stopped leaves it: who looks next wants to log in at once."""
+    m = machines(cluster.call("up", 0))["cp1"]
+    to = "systemctl kill --kill-whom=main --signal={} ssh"
+    cluster.ssh(m, to.format("STOP"))
+    later = f"sleep 1.5; nsenter -t {m['pid']} -m -p -r -w {to.format('CONT')}"
+    began = time.monotonic()
+    with subprocess.Popen(["sh", "-c", later]):
+        assert machines(cluster.call("show", 0))["cp1"] == m
+        assert time.monotonic() - began > 1.4
+        assert cluster.ssh(m, "hostname").stdout == "cp1\n"
+
+
 def test_a_reboot_of_this_host_is_survived(cluster):
     """After a reboot nothing is left but the folder: no process, mount, netns or link."""
     before = machines(cluster.call("up"))

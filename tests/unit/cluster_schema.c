@@ -395,8 +395,9 @@ static void test_update(void **state)
 	assert_int_equal(kc_cluster_check_update(NULL, old, free_change, &errors, &err), 0);
 	assert_int_equal(kc_cluster_check_update(NULL, old, new, &errors, &err), KC_EINVAL);
 	assert_string_equal(err.msg, "spec.networking.podCIDRs: cannot change once the object "
-				     "exists (it is [\"10.244.0.0/16\"]); set it back, or make a "
-				     "new one under another name");
+				     "exists (it is [\"10.244.0.0/16\"], and would be "
+				     "[\"10.245.0.0/16\"]); set it back, or make a new one under "
+				     "another name");
 	errors.len = 0;
 	assert_int_equal(kc_cluster_check_update(&source, old, new, &errors, &err), KC_EINVAL);
 	assert_true(kc_startswith(err.msg, "t:17:15: spec.networking.podCIDRs: cannot change"));

@@ -12,8 +12,9 @@ static const struct field_case {
 } field_cases[] = {
 	/* The document. */
 	{ ONPREM, "v1alpha1", "v1", "1:13", "apiVersion: \"kubecdn.io/v1\" is none of" },
-	{ ONPREM, "apiVersion: kubecdn.io/v1alpha1\n", "", "1:1", "apiVersion: missing;" },
-	{ ONPREM, "kind: Cluster", "", "1:1", "kind: missing; Cluster" },
+	{ ONPREM, "apiVersion: kubecdn.io/v1alpha1\n", "", "1:1",
+	  "apiVersion: missing; write apiVersion: kubecdn.io/v1alpha1" },
+	{ ONPREM, "kind: Cluster", "", "1:1", "kind: missing; write kind: Cluster" },
 	{ ONPREM, "kind: Cluster", "kind: [Cluster]", "2:7", "expects text, not a list" },
 	{ ONPREM, "metadata:\n", "metdata:\n", "3:1", "did you mean \"metadata\"?" },
 	{ ONPREM, "  name: fra1\n", "", "4:3", "metadata.name: missing" },

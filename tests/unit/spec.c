@@ -287,8 +287,8 @@ static void test_update(void **state)
 	assert_int_equal(rep.n, 0);
 	kc_spec_check_update(fields, old, new, &rep);
 	assert_int_equal(rep.n, 1);
-	assert_string_equal(rep.first, "name: cannot change once the object exists (it is \"ab\"); "
-				       "set it back, "
+	assert_string_equal(rep.first, "name: cannot change once the object exists (it is \"ab\", "
+				       "and would be \"cd\"); set it back, "
 				       "or make a new one under another name");
 }
 
@@ -307,7 +307,7 @@ static void test_update_of_a_younger_field(void **state)
 	assert_int_equal(rep.n, 0);
 	kc_spec_check_update(young, old, other, &rep);
 	assert_int_equal(rep.n, 1);
-	assert_non_null(strstr(rep.first, "(it is 0)"));
+	assert_non_null(strstr(rep.first, "(it is 0, and would be 1400)"));
 }
 
 int main(void)
