@@ -24,6 +24,8 @@ mount --bind $3 $2/root/run/debs
 exec chroot $2/root env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 HOME=/run/home \\
   DEBIAN_FRONTEND=noninteractive sh -euc "$4"
 """
+# Compiling takes a while where other tests run beside it.
+pytestmark = pytest.mark.timeout(1200)
 INSTALL = "apt-get -q install -y --no-install-recommends /run/debs/*.deb"
 
 
