@@ -43,6 +43,7 @@ lint shellcheck shell
 lint ruff python
 lint agent tests/lint/agent.sh "$build"
 lint reference tools/reference.sh "$build/bin/kubecdn" check
+lint commands python3 tests/lint/commands.py "$build/bin/kubecdn"
 lint manual tests/lint/manual.sh "$build/bin/kubecdn"
 lint clang-tidy tests/lint/tidy.sh "$build"
 
