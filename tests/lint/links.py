@@ -1,5 +1,5 @@
 """Documents that name what is there: links lead to a page and a heading, every page of docs is linked from
-README.md or from a page that is, and paths and sources of ours that a text names exist."""
+README.md or from a page that is, every room has a page, and paths and sources of ours that a text names exist."""
 
 import re
 import subprocess
@@ -76,6 +76,10 @@ def main():
             if complaint:
                 found.append(f"{page}:{line}: {complaint}")
         found += [f"{page}:{line}: {c}" for line, c in names(page, text, files)]
+    room = r"(lib/\w+|clouds|dns|addons|bootstrap(/\w+)?|cli)/[^/]+\.c"
+    rooms = {f.split("/")[-2] for f in files if re.fullmatch(room, f)}
+    found += [f"{r}: a room without docs/internals/{r}.md" for r in sorted(rooms)
+              if f"docs/internals/{r}.md" not in files]
     reached, new = set(), {"README.md"}
     while new:
         reached |= new
