@@ -1,5 +1,5 @@
 """Documents that name what is there: links lead to a page and a heading, every page of docs is linked from
-README.md or from a page that is, every room has a page, and paths and sources of ours that a text names exist."""
+README.md or from a page that is, every room has a page, and the paths and sources that a text names exist."""
 
 import re
 import subprocess
