@@ -8,6 +8,7 @@
 #include "bootstrap/node/protocol.h"
 #include "bootstrap/preflight.h"
 #include "bootstrap/reach.h"
+#include "bootstrap/results.h"
 #include "bootstrap/session.h"
 #include "bootstrap/status.h"
 #include "bootstrap/validate.h"
@@ -58,6 +59,18 @@ static int make_plan(struct session *s, struct kc_err *err)
 	return r < 0 ? r : kc_reach(&s->hosts, s->plan, s->tasks, err);
 }
 
+static int apply(struct session *s, struct kc_err *err)
+{
+	json_auto_t *times = NULL, *results = NULL;
+	int r = kc_plan_apply(&s->engine, s->plan, err);
+
+	times = kc_plan_times(s->plan);
+	results = kc_host_results(times);
+	if (s->io && s->io->hosts)
+		s->io->hosts(s->io->cookie, results);
+	return r < 0 ? kc_host_summary(results, s->name, r, err) : 0;
+}
+
 /* Plan, show, do, record. */
 static int converge(struct session *s, struct kc_err *err)
 {
@@ -77,7 +90,7 @@ static int converge(struct session *s, struct kc_err *err)
 	session_phase(s, "apply");
 	session_keep_run(s, "running", 0, NULL);
 	kc_kube_ctx_expect(s->kube);
-	r = kc_plan_apply(&s->engine, s->plan, err);
+	r = apply(s, err);
 	if (r == 0)
 		r = kc_state_compact(s->state, err);
 	session_keep_run(s, r == 0 && !s->deleting ? "running" : NULL, r, err);

@@ -32,8 +32,9 @@ struct kc_cluster_opts {
 	const char *confirm;  /* plan hash that must be met, or NULL */
 	bool force;	      /* pass the gate */
 	bool accept_new_host_keys;
-	int parallelism; /* 0: default */
-	long wait_ms;	 /* how long to wait for a healthy cluster after apply; 0: five minutes */
+	int parallelism;  /* 0: default */
+	int max_failures; /* so many hosts failed: no other one is begun; 0: all are tried */
+	long wait_ms;	  /* how long to wait for a healthy cluster after apply; 0: five minutes */
 	const struct kc_cloud *const *clouds; /* NULL-terminated registry */
 	const char
 		*self_dir; /* directory of the running program: where kubecdn-node is looked for */
@@ -52,6 +53,9 @@ struct kc_cluster_io {
 	void (*event)(void *cookie, const struct kc_event *ev);
 	/* What the user should know afterwards, a line or a few: what was left where. Optional. */
 	void (*note)(void *cookie, const char *text);
+	/* After an apply, also one that failed: kc_host_results() (bootstrap/results.h). Optional.
+	 */
+	void (*hosts)(void *cookie, const json_t *results);
 	/* Phases of the verb ("connect", "plan", "apply", "validate"), for progress and timings. */
 	void (*phase)(void *cookie, const char *name);
 	/* The cluster's name, once it is known: from the options, the manifest or the flags. */

@@ -1,6 +1,8 @@
 /* cluster create, update, delete, unlock: what changes something. */
 #include <stdio.h>
+#include <string.h>
 
+#include "bootstrap/results.h"
 #include "cli/verb.h"
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
@@ -40,6 +42,12 @@ static const struct kc_opt apply_opts[] = {
 	{ NULL },
 };
 
+static const struct kc_opt failure_opts[] = {
+	{ "max-failures", .type = KC_OPT_INT, .meta = "N", .min = 1, .max = 5000,
+	  .doc = "Begin no other host once N have failed (default: try all)" },
+	{ NULL },
+};
+
 static const struct kc_opt forget_opts[] = {
 	{ "forget", .type = KC_OPT_STRING, .meta = "HOST",
 	  .doc = "Drop an unreachable host from the record without touching it" },
@@ -60,8 +68,8 @@ static const struct kc_opt rekey_opts[] = {
 };
 
 static const struct kc_opt *const rekey_lists[] = { rekey_opts, kc_cli_output, NULL };
-static const struct kc_opt *const create_lists[] = { apply_opts, preview_opts, forget_opts,
-						     kc_cli_output, NULL };
+static const struct kc_opt *const create_lists[] = { apply_opts,  preview_opts,	 failure_opts,
+						     forget_opts, kc_cli_output, NULL };
 static const struct kc_opt *const delete_lists[] = { preview_opts, forget_opts, kc_cli_output,
 						     NULL };
 static const struct kc_opt *const unlock_lists[] = { unlock_opts, NULL };
@@ -84,6 +92,27 @@ static void print_done(const struct kc_verb_run *v, const char *what, bool kubec
 		       v->name);
 }
 
+/* Hosts failed: what became of each of them, and 3 if some were done. */
+static int finish_failed(struct kc_verb_run *v, int r, struct kc_err *err)
+{
+	json_auto_t *result = NULL;
+	char *save = NULL;
+
+	if (r == KC_ECANCELED || !kc_host_count(v->hosts).failed)
+		return r;
+	kc_verb_print_hosts(v);
+	if (!kc_cli_wants_text(v->args)) {
+		result = kc_verb_result(v, true);
+		if (kc_cli_print(v->args, result, NULL) < 0)
+			return r;
+	}
+	if (!kc_verb_partial(v))
+		return r;
+	for (char *line = strtok_r(err->msg, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		fprintf(stderr, "kubecdn: %s\n", line);
+	return KC_EXIT_SOME;
+}
+
 /* What every verb with a plan ends with: its result as JSON, or a line on what was done. */
 static int finish(struct kc_verb_run *v, int r, const char *what, bool kubeconfig,
 		  struct kc_err *err)
@@ -91,7 +120,7 @@ static int finish(struct kc_verb_run *v, int r, const char *what, bool kubeconfi
 	kc_ui_phase(v->ui, NULL);
 	kc_ui_pause(v->ui);
 	if (r < 0)
-		return r;
+		return finish_failed(v, r, err);
 	if (!kc_cli_wants_text(v->args)) {
 		json_auto_t *result = kc_verb_result(v, v->act);
 

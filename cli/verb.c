@@ -3,10 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bootstrap/results.h"
 #include "lib/base/buf.h"
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 #include "lib/plan/plan.h"
+
+/* More failures than these are seldom different ones, and never read. */
+enum { FAILURES_MAX = 20, NAMES_MAX = 10 };
 
 /* ---- the preview ---- */
 
@@ -75,6 +79,14 @@ static void phase(void *cookie, const char *name)
 	struct kc_verb_run *v = cookie;
 
 	kc_ui_phase(v->ui, name);
+}
+
+static void hosts(void *cookie, const json_t *results)
+{
+	struct kc_verb_run *v = cookie;
+
+	json_decref(v->hosts);
+	v->hosts = json_deep_copy(results);
 }
 
 static void named(void *cookie, const char *name)
@@ -201,6 +213,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 		.force = opt_bool(args, "force"),
 		.accept_new_host_keys = opt_bool(args, "accept-new-host-keys"),
 		.parallelism = (int)opt_long(args, "parallelism", 0),
+		.max_failures = (int)opt_long(args, "max-failures", 0),
 		.wait_ms = opt_long(args, "wait", 0),
 		.clouds = kc_cli_clouds,
 	};
@@ -222,6 +235,7 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 		.event = event,
 		.phase = phase,
 		.note = note,
+		.hosts = hosts,
 		.named = named,
 		.cookie = v,
 		.cancel = kc_cli_cancel(),
@@ -237,6 +251,7 @@ void kc_verb_done(struct kc_verb_run *v)
 		kc_passphrases_done(&v->phrases);
 	kc_ui_free(v->ui);
 	json_decref(v->plan);
+	json_decref(v->hosts);
 	free(v->state);
 	free(v->name);
 	free(v->self_dir);
@@ -254,7 +269,53 @@ json_t *kc_verb_result(const struct kc_verb_run *v, bool applied)
 
 	for (size_t i = 0; (p = kc_ui_phase_at(v->ui, i, &ms)) != NULL; i++)
 		json_object_set_new(phases, p, json_integer(ms));
-	return kc_pack("{s:O?, s:s, s:b, s:{s:s?, s:i, s:i, s:O}}", "plan", v->plan, "hash",
+	return kc_pack("{s:O?, s:s, s:b, s:{s:s?, s:i, s:i, s:O, s:O*}}", "plan", v->plan, "hash",
 		       v->hash, "applied", applied, "result", "cluster", v->name, "changes",
-		       (int)v->pending, "failed", (int)v->failed, "phasesMs", phases);
+		       (int)v->pending, "failed", (int)v->failed, "phasesMs", phases, "hosts",
+		       v->hosts);
+}
+
+bool kc_verb_partial(const struct kc_verb_run *v)
+{
+	struct kc_host_counts n = kc_host_count(v->hosts);
+
+	return n.failed && n.done;
+}
+
+/* "a, b, c and 4 more" into out. */
+static void put_names(const json_t *results, struct kc_buf *out)
+{
+	const json_t *one;
+	size_t i, n = 0;
+
+	json_array_foreach(results, i, one) {
+		if (!streq(kc_json_get_str(one, "result", ""), "not begun") || n++ >= NAMES_MAX)
+			continue;
+		kc_buf_printf(out, "%s%s", n > 1 ? ", " : "", kc_json_get_str(one, "host", "?"));
+	}
+	if (n > NAMES_MAX)
+		kc_buf_printf(out, " and %zu more", n - NAMES_MAX);
+}
+
+void kc_verb_print_hosts(const struct kc_verb_run *v)
+{
+	struct kc_host_counts n = kc_host_count(v->hosts);
+	_cleanup_buf_ struct kc_buf names = { 0 };
+	const json_t *one;
+	size_t i, shown = 0;
+
+	if (!n.failed || n.failed + n.done + n.not_begun < 2)
+		return;
+	json_array_foreach(v->hosts, i, one) {
+		if (!streq(kc_json_get_str(one, "result", ""), "failed") || shown++ >= FAILURES_MAX)
+			continue;
+		fprintf(stderr, "kubecdn: %s failed: %s\n", kc_json_get_str(one, "host", "?"),
+			kc_json_get_str(one, "why", "?"));
+	}
+	if (shown > FAILURES_MAX)
+		fprintf(stderr, "kubecdn: and %zu more failed; -o json has all of them\n",
+			shown - FAILURES_MAX);
+	put_names(v->hosts, &names);
+	if (n.not_begun)
+		fprintf(stderr, "kubecdn: not begun: %s\n", kc_buf_get(&names));
 }

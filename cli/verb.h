@@ -19,10 +19,11 @@ struct kc_verb_run {
 	struct kc_ui *ui;
 	struct kc_passphrases phrases;
 	char *state, *self_dir;
-	char *name;   /* of the cluster; NULL until it is known */
-	bool act;     /* --yes or --confirm, and no --dry-run */
-	char *gated;  /* why acting would be refused; or NULL */
-	json_t *plan; /* NULL until the preview */
+	char *name;    /* of the cluster; NULL until it is known */
+	bool act;      /* --yes or --confirm, and no --dry-run */
+	char *gated;   /* why acting would be refused; or NULL */
+	json_t *plan;  /* NULL until the preview */
+	json_t *hosts; /* what an apply came to; NULL until then */
 	char hash[65];
 	size_t pending;
 	size_t failed; /* tasks */
@@ -38,7 +39,13 @@ int kc_verb_begin(struct kc_verb_run *v, const struct kc_args *args, struct kc_e
 void kc_verb_done(struct kc_verb_run *v);
 #define _cleanup_verb_ _cleanup_(kc_verb_done)
 
-/* {"plan", "hash", "applied", "result"} for -o json. New reference. */
+/* {"plan", "hash", "applied", "result"} for -o json; after an apply result has "hosts", as
+ * kc_host_results() says. New reference. */
 json_t *kc_verb_result(const struct kc_verb_run *v, bool applied);
+/* Some hosts were done and others failed. */
+bool kc_verb_partial(const struct kc_verb_run *v);
+/* To standard error: which hosts failed and why, a line each, and which were not begun. Nothing if
+ * the error itself says it all. */
+void kc_verb_print_hosts(const struct kc_verb_run *v);
 
 #endif

@@ -477,9 +477,34 @@ static void job_ended(struct kc_job *j, const char *result, const char *error)
 		j->end_ms = kc_now_ms();
 }
 
+static bool counts(const struct kc_run *r, const struct kc_job *j)
+{
+	return r->engine->give_up.failures > 0 &&
+	       streq(j->node->kind->name, r->engine->give_up.kind);
+}
+
+/* Too many of its kind have failed for one more to be begun. */
+static bool given_up(struct kc_run *r, const struct kc_job *j)
+{
+	bool over;
+
+	if (!counts(r, j) || j->node->begun || j->planned == KC_KEEP || j->planned == KC_FORGET)
+		return false;
+	pthread_mutex_lock(&r->lock);
+	over = r->given_up_on >= r->engine->give_up.failures;
+	pthread_mutex_unlock(&r->lock);
+	return over;
+}
+
 static void job_failed(struct kc_run *r, struct kc_job *j, const struct kc_err *err)
 {
 	struct kc_call c = call_of(r, j);
+
+	if (counts(r, j)) {
+		pthread_mutex_lock(&r->lock);
+		r->given_up_on++;
+		pthread_mutex_unlock(&r->lock);
+	}
 
 	if (j->intended)
 		kc_job_append(r, j->node,
@@ -495,6 +520,11 @@ int kc_job_run(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms)
 	struct kc_call c;
 	int rc;
 
+	if (given_up(r, j)) {
+		job_ended(j, "stopped", NULL);
+		return KC_ECANCELED;
+	}
+	j->node->begun = true;
 	if (!j->start_ms) {
 		j->start_ms = kc_now_ms();
 		j->generation = kc_state_generation(r->engine->state, j->node->id);
@@ -526,15 +556,16 @@ void kc_job_skipped(struct kc_run *r, struct kc_job *j, size_t because)
 {
 	struct kc_call c = call_of(r, j);
 	_cleanup_free_ char *text = NULL;
+	bool unbegun = because != KC_NONE && streq(r->jobs[because].result, "stopped");
 
-	job_ended(j, because == KC_NONE ? "stopped" : "skipped", NULL);
+	job_ended(j, because == KC_NONE || unbegun ? "stopped" : "skipped", NULL);
 	if (because == KC_NONE) {
 		note_first(r, KC_ECANCELED,
 			   "stopped before all was done; run the command again to go on");
 		return;
 	}
-	if (j->planned == KC_KEEP)
-		return; /* nothing was to be done */
+	if (j->planned == KC_KEEP || unbegun)
+		return; /* nothing was to be done; or who gave up says so of all */
 	text = xasprintf("skipped: %s failed", r->jobs[because].node->id);
 	kc_call_event(&c, KC_EV_FAILED, text, NULL);
 }

@@ -60,6 +60,7 @@ struct kc_node {
 	json_t *changes; /* [{path, from?, to?}] */
 	json_t *output;	 /* after apply: the last actual */
 	const char *warning;
+	bool begun;  /* in this apply */
 	bool hidden; /* kept unseen: what it lies within is to be repaired first */
 };
 
@@ -205,6 +206,7 @@ struct kc_run {
 	pthread_mutex_t lock;
 	struct kc_err first;
 	bool failed;
+	int given_up_on; /* failed tasks of the kind that kc_engine.give_up names */
 };
 void kc_jobs_make(struct kc_run *r, struct kc_sched *s);
 

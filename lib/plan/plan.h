@@ -56,6 +56,12 @@ struct kc_engine {
 	/* For a delete: also what carries owner's mark and neither graph nor record knows is
 	 * deleted, and apply fails if anything but the graph's tasks is left in the end. */
 	bool scan;
+	/* Once so many tasks of one kind have failed, no other one of it that has something to do
+	 * is begun; those under way end. 0: all are tried. */
+	struct {
+		const char *kind;
+		int failures;
+	} give_up;
 	int threads;	  /* 0: the sum of the providers' caps, at most 64 */
 	long deadline_ms; /* a task's, for becoming ready; 0: ten minutes */
 	long backoff_ms;  /* the first sleep after KC_EAGAIN, doubled up to 30 s; 0: 20 */
@@ -108,7 +114,7 @@ void kc_plan_text(const json_t *plan, bool color, struct kc_buf *out);
  * Do it: a task starts the instant its dependencies are ready. On failure
  * running tasks finish, no new one starts whose dependencies failed, and the
  * first error is returned after all results are in; the record is what is
- * true. The engine's state must be open for writing.
+ * true. With give_up fewer are begun. The engine's state must be open for writing.
  */
 int kc_plan_apply(struct kc_engine *e, struct kc_plan *p, struct kc_err *err);
 
