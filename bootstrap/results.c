@@ -16,13 +16,23 @@ static const char *result_of(const json_t *step)
 	return "not begun";
 }
 
+/* The engine says of each error whose it is; so does the entry. */
+static const char *why_of(const json_t *step)
+{
+	const char *why = kc_json_get_str(step, "error", NULL);
+	_cleanup_free_ char *prefix = xasprintf("%s %s: ", kc_json_get_str(step, "action", ""),
+						kc_json_get_str(step, "id", ""));
+
+	return why && kc_startswith(why, prefix) ? why + strlen(prefix) : why;
+}
+
 static json_t *entry_of(const json_t *step)
 {
 	int64_t start = kc_json_get_int(step, "start", 0), end = kc_json_get_int(step, "end", 0);
 	json_t *o = kc_pack("{s:s, s:s, s:s, s:s*}", "host",
 			    kc_json_get_str(step, "id", "") + strlen("node/"), "action",
 			    kc_json_get_str(step, "action", ""), "result", result_of(step), "why",
-			    kc_json_get_str(step, "error", NULL));
+			    why_of(step));
 
 	if (start && end)
 		json_object_set_new(o, "ms", json_integer(end - start));
@@ -64,9 +74,12 @@ static bool is_some_hosts(const json_t *results, const char *why)
 	const json_t *one;
 	size_t i;
 
-	json_array_foreach((json_t *)results, i, one)
-		if (streq(kc_json_get_str(one, "why", ""), why))
+	json_array_foreach((json_t *)results, i, one) {
+		const char *its = kc_json_get_str(one, "why", NULL);
+
+		if (its && kc_endswith(why, its))
 			return true;
+	}
 	return false;
 }
 

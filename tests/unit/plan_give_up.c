@@ -126,7 +126,7 @@ static void summary(const char *times, int code, const char *why, const char *wa
 
 #define NODE(name, rest) "{\"id\":\"node/" name "\",\"kind\":\"node\"," rest "}"
 #define DONE		 "\"action\":\"create\",\"result\":\"done\",\"start\":5,\"end\":9"
-#define FAILED		 "\"action\":\"create\",\"result\":\"failed\",\"error\":\"no room\""
+#define FAILED		 "\"action\":\"create\",\"result\":\"failed\",\"error\":\"create node/b: no room\""
 #define STOPPED		 "\"action\":\"create\",\"result\":\"stopped\""
 #define KEPT		 "\"action\":\"keep\",\"result\":\"done\""
 #define API                                                                                        \
@@ -143,7 +143,7 @@ static void test_summaries(void **x)
 
 	summary("[" NODE("a", DONE) "," NODE("b", FAILED) "," NODE("c", STOPPED) "," NODE("d",
 											  KEPT) "]",
-		KC_EINVAL, "no room", some);
+		KC_EINVAL, "create node/b: no room", some);
 	summary("[" NODE("a", DONE) "," NODE("b", FAILED) "," NODE("c", STOPPED) "," API "]",
 		KC_EFAIL, "the API is away", both);
 	/* One host says it best itself; without a failed one, and stopped by hand, there is no sum.
