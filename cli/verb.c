@@ -10,7 +10,7 @@
 #include "lib/plan/plan.h"
 
 /* More failures than these are seldom different ones, and never read. */
-enum { FAILURES_MAX = 20, NAMES_MAX = 10 };
+enum { FAILURES_MAX = 10, NAMES_MAX = 5 };
 
 /* ---- the preview ---- */
 

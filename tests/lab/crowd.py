@@ -32,20 +32,20 @@ for unit; do :; done
 case $1 in
 --version) echo "systemd 252 (stand-in)" ;;
 show)
-	state=inactive; [ -e "$units/$unit" ] && state=active
-	case $* in
-	*FragmentPath*) [ $state = active ] && echo "/etc/systemd/system/$unit" ;;
-	*) printf 'ActiveState=%s\nSubState=%s\nResult=success\nMainPID=0\nJob=\n' $state $state
-	   [ $state = active ] && printf 'Environment=%s\n' "$(cat "$units/$unit")" ;;
-	esac ;;
+    state=inactive; [ -e "$units/$unit" ] && state=active
+    case $* in
+    *FragmentPath*) [ $state = active ] && echo "/etc/systemd/system/$unit" ;;
+    *) printf 'ActiveState=%s\nSubState=%s\nResult=success\nMainPID=0\nJob=\n' $state $state
+       [ $state = active ] && printf 'Environment=%s\n' "$(cat "$units/$unit")" ;;
+    esac ;;
 is-active) [ -e "$units/$unit" ] || exit 3 ;;
 start | restart)
-	sed -n 's/^Environment=\(KUBECDN_INPUTS=.*\)/\1/p' "/etc/systemd/system/$unit" >"$units/$unit" || exit 5
-	if [ "$unit" = containerd.service ] && ! [ -e $socket ]; then
-		mkdir -p /run/containerd
-		setsid perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0]));
-			listen(S, 9); sleep 9 while 1' $socket </dev/null >/dev/null 2>&1 &
-	fi ;;
+    sed -n 's/^Environment=\(KUBECDN_INPUTS=.*\)/\1/p' "/etc/systemd/system/$unit" >"$units/$unit" || exit 5
+    if [ "$unit" = containerd.service ] && ! [ -e $socket ]; then
+        mkdir -p /run/containerd
+        setsid perl -MSocket -e 'socket(S, PF_UNIX, SOCK_STREAM, 0); bind(S, sockaddr_un($ARGV[0]));
+            listen(S, 9); sleep 9 while 1' $socket </dev/null >/dev/null 2>&1 &
+    fi ;;
 stop) rm -f "$units/$unit" ;;
 esac
 exit 0
@@ -119,11 +119,11 @@ list=/run/stand-in/images
 case $6 in
 ls) cat $list 2>/dev/null ;;
 import)
-	cat "${{13}}" >/dev/null
-	for ref in "${{10}}:1" "${{10}}@{DIGEST}"; do
-		echo "$ref type {DIGEST} size platforms io.cri-containerd.pinned=pinned" >>$list
-		echo "unpacking $ref ({DIGEST})...done"
-	done ;;
+    cat "${{13}}" >/dev/null
+    for ref in "${{10}}:1" "${{10}}@{DIGEST}"; do
+        echo "$ref type {DIGEST} size platforms io.cri-containerd.pinned=pinned" >>$list
+        echo "unpacking $ref ({DIGEST})...done"
+    done ;;
 esac
 exit 0
 """
