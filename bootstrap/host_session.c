@@ -41,7 +41,7 @@ static const char tmp_script[] = "umask 077; trap \"\" HUP PIPE; "
  * A login shell may print whatever it likes before our command runs: what counts begins with a
  * word that nobody can know. Owned.
  */
-static char *make_mark(void)
+char *host_mark(void)
 {
 	unsigned char bytes[8];
 	char hex[17];
@@ -52,7 +52,7 @@ static char *make_mark(void)
 }
 
 /* sh runs script with more words; name is its $0. Owned. */
-static char *sh_command(const char *script, const char *name, const char *words)
+char *host_sh_command(const char *script, const char *name, const char *words)
 {
 	_cleanup_free_ char *quoted = kc_ssh_quote(script);
 
@@ -60,7 +60,7 @@ static char *sh_command(const char *script, const char *name, const char *words)
 }
 
 /* The words behind the mark. Owned, or NULL. */
-static char *words_of(const char *out, const char *mark)
+char *host_words(const char *out, const char *mark)
 {
 	const char *line = strstr(out, mark);
 
@@ -70,14 +70,14 @@ static char *words_of(const char *out, const char *mark)
 
 static int run_script(struct kc_ssh *ssh, const char *script, char **ret_words, struct kc_err *err)
 {
-	_cleanup_free_ char *mark = make_mark(), *command = sh_command(script, mark, ""),
+	_cleanup_free_ char *mark = host_mark(), *command = host_sh_command(script, mark, ""),
 			    *out = NULL;
 	int r;
 
 	r = kc_ssh_run(ssh, command, &out, err);
 	if (r < 0)
 		return r;
-	*ret_words = words_of(out, mark);
+	*ret_words = host_words(out, mark);
 	return *ret_words
 		       ? 0
 		       : kc_fail(err, KC_EFAIL, "%s: the login shell does not run sh -c commands",
@@ -86,12 +86,12 @@ static int run_script(struct kc_ssh *ssh, const char *script, char **ret_words, 
 
 static int make_tmp(struct kc_ssh *ssh, char **ret_dir, struct kc_err *err)
 {
-	_cleanup_free_ char *mark = make_mark(), *out = NULL;
-	_cleanup_free_ char *command = sh_command(tmp_script, mark, "");
+	_cleanup_free_ char *mark = host_mark(), *out = NULL;
+	_cleanup_free_ char *command = host_sh_command(tmp_script, mark, "");
 	int r = kc_ssh_hold(ssh, command, mark, &out, err);
 
 	if (r == 0)
-		*ret_dir = words_of(out, mark);
+		*ret_dir = host_words(out, mark);
 	return r < 0 || *ret_dir ? r : kc_fail(err, KC_EFAIL, "an odd answer");
 }
 
@@ -237,8 +237,8 @@ struct kc_host *host_find(struct kc_hosts *h, const char *task)
 	return host;
 }
 
-static void tell(const struct kc_hosts *h, const char *task, const char *what, int64_t since_ms,
-		 int r)
+void host_tell(const struct kc_hosts *h, const char *task, const char *what, int64_t since_ms,
+	       int r)
 {
 	if (h->step)
 		h->step(h->step_cookie, task, what, since_ms, r == 0);
@@ -258,11 +258,11 @@ int host_open(struct kc_hosts *h, const struct kc_task *task, const json_t *ssh,
 	host = xcalloc(1, sizeof(*host));
 	host->hosts = h;
 	r = host_connect(h, ssh, false, &host->ssh, err);
-	tell(h, task->id, "connect", since, r);
+	host_tell(h, task->id, "connect", since, r);
 	since = kc_now_ms();
 	if (r == 0) {
 		r = find_agent(h, host, err);
-		tell(h, task->id, host->tmp ? "upload the agent" : "find the agent", since, r);
+		host_tell(h, task->id, host->tmp ? "upload the agent" : "find the agent", since, r);
 	}
 	if (r < 0) {
 		host_close(host);
@@ -295,10 +295,11 @@ void host_forget(struct kc_hosts *h, struct kc_host *host)
 			break;
 		}
 	pthread_mutex_unlock(&h->lock);
+	host_seed_gone(h, host);
 	host_close(host);
 }
 
-static int last_words(struct kc_host *host, const char *verb, int code, struct kc_err *err)
+int host_last_words(struct kc_host *host, const char *verb, int code, struct kc_err *err)
 {
 	_cleanup_free_ char *text = xstrdup(kc_ssh_stderr(host->ssh));
 	char *nl;
@@ -325,10 +326,10 @@ static long total_ms(const char *verb)
 static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char *verb,
 		     const json_t *envelope, bool *ret_silent, struct kc_err *err)
 {
-	_cleanup_free_ char *mark = make_mark(),
+	_cleanup_free_ char *mark = host_mark(),
 			    *words = xasprintf("%s %s %s", mark, host->agent, verb),
-			    *command = sh_command("echo \"$1\"; shift; exec \"$@\"", "kubecdn-node",
-						  words);
+			    *command = host_sh_command("echo \"$1\"; shift; exec \"$@\"",
+						       "kubecdn-node", words);
 	_cleanup_wiped_ char *input = kc_json_text(envelope);
 	int code = 0, r;
 	struct kc_ssh_exec exec = {
@@ -351,7 +352,7 @@ static int run_agent(struct kc_host *host, struct kc_agent_lines *l, const char 
 		*err = l->error;
 		return kc_wrap(err, "%s", kc_ssh_name(host->ssh));
 	}
-	return code ? last_words(host, verb, code, err) : 0;
+	return code ? host_last_words(host, verb, code, err) : 0;
 }
 
 /* plan and facts say who answers. */
@@ -399,7 +400,7 @@ int host_call(struct kc_host *host, const struct kc_task *task, const char *verb
 	if (r == 0)
 		r = check_agent(host, l.last, err);
 	if (!streq(verb, "probe")) /* asked again and again */
-		tell(host->hosts, task->id, what, since, r);
+		host_tell(host->hosts, task->id, what, since, r);
 	if (r == 0)
 		*ret = TAKE(l.last);
 	json_decref(l.last);
@@ -412,74 +413,4 @@ int host_converge(struct kc_host *host, const struct kc_task *task, const char *
 	json_auto_t *result = NULL;
 
 	return host_call(host, task, verb, envelope, &result, err);
-}
-
-/* The files to send, one after the other, each behind its header line. */
-struct sender {
-	struct kc_hosts *hosts;
-	const json_t *blobs;
-	size_t next;
-	int fd;
-	uint64_t left; /* bytes of the open file */
-};
-
-static int open_blob(struct sender *s, const char *sha256, uint64_t *ret_size, struct kc_err *err)
-{
-	const char *path = s->hosts->agent_blob;
-	struct stat st;
-
-	if (!streq(sha256, s->hosts->agent_blob_sha256))
-		return kc_bundle_blob(s->hosts->bundle, sha256, &s->fd, ret_size, err);
-	s->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (s->fd < 0 || fstat(s->fd, &st) < 0)
-		return kc_fail_errno(err, errno, "%s", path);
-	*ret_size = (uint64_t)st.st_size;
-	return 0;
-}
-
-static ssize_t feed_blobs(void *cookie, void *buf, size_t size, struct kc_err *err)
-{
-	struct sender *s = cookie;
-	const char *sha256;
-	ssize_t n;
-	int r;
-
-	if (s->left == 0) {
-		kc_closep(&s->fd);
-		sha256 = json_string_value(json_array_get(s->blobs, s->next++));
-		if (!sha256)
-			return 0;
-		r = open_blob(s, sha256, &s->left, err);
-		if (r < 0)
-			return r;
-		return snprintf(buf, size, "{\"sha256\":\"%s\",\"size\":%llu}\n", sha256,
-				(unsigned long long)s->left);
-	}
-	n = read(s->fd, buf, size < s->left ? size : (size_t)s->left);
-	if (n <= 0)
-		return kc_fail_errno(err, n < 0 ? errno : EIO, "reading a blob");
-	s->left -= (uint64_t)n;
-	return n;
-}
-
-int host_send_blobs(struct kc_hosts *h, struct kc_host *host, const struct kc_task *task,
-		    const json_t *blobs, struct kc_err *err)
-{
-	_cleanup_free_ char *command = xasprintf("%s recv", host->agent);
-	struct sender s = { .hosts = h, .blobs = blobs, .fd = -1 };
-	struct kc_ssh_exec exec = {
-		.command = command, .feed = feed_blobs, .cookie = &s, .idle_ms = 300000
-	};
-	_cleanup_free_ char *what = xasprintf("send %zu blobs", json_array_size(blobs));
-	int64_t since = kc_now_ms();
-	int code = 0, r;
-
-	if (json_array_size(blobs) == 0)
-		return 0;
-	r = kc_ssh_exec(host->ssh, &exec, &code, err);
-	kc_closep(&s.fd);
-	tell(h, task->id, what, since, code ? KC_EFAIL : r);
-	if (r == 0 && code)
-		r = last_words(host, "recv", code, err);
-	return r < 0 ? kc_wrap(err, "sending %zu blobs", json_array_size(blobs)) : 0;
 }

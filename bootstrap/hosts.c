@@ -247,7 +247,7 @@ static int node_apply(void *ctx, const struct kc_task *task, const json_t *actua
 	if (r == 0)
 		r = get_certs(h, host, task, envelope, err);
 	if (r == 0)
-		r = host_send_blobs(h, host, task, json_object_get(now, "blobs"), err);
+		r = host_bring_blobs(h, host, task, json_object_get(now, "blobs"), err);
 	if (r == 0)
 		r = host_converge(host, task, "apply", envelope, err);
 	if (r < 0)
@@ -384,6 +384,7 @@ void kc_hosts_init(struct kc_hosts *h)
 {
 	memset(h, 0, sizeof(*h));
 	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->peers.changed, NULL);
 }
 
 void kc_hosts_done(struct kc_hosts *h)
@@ -392,6 +393,8 @@ void kc_hosts_done(struct kc_hosts *h)
 	while (h->list)
 		host_forget(h, h->list);
 	host_routes_free(TAKE(h->routes));
+	host_seeds_free(h);
+	pthread_cond_destroy(&h->peers.changed);
 	pthread_mutex_destroy(&h->lock);
 }
 

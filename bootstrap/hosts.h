@@ -32,6 +32,15 @@
 struct kc_host;
 struct kc_route;
 
+/* Who gives blobs to others in this run (host_blobs.c); under kc_hosts.lock. */
+struct kc_peers {
+	size_t expected; /* hosts of this run; few of them: everybody is sent all from here */
+	struct kc_seed *seeds;
+	int n, uploads, given, refused;
+	int64_t upload_ms; /* the longest one */
+	pthread_cond_t changed;
+};
+
 struct kc_hosts {
 	struct kc_secrets *secrets;
 	const char *cluster;		/* its name */
@@ -53,6 +62,7 @@ struct kc_hosts {
 	pthread_mutex_t lock; /* of the list */
 	struct kc_host *list;
 	struct kc_route *routes;
+	struct kc_peers peers;
 };
 
 void kc_hosts_init(struct kc_hosts *h);

@@ -155,6 +155,16 @@ static int rejoin(void *cookie, const struct kc_task *task, struct kc_err *err)
 	return recorded ? kc_hosts_rejoin(&s->hosts, &host, recorded, err) : 0;
 }
 
+static size_t count_nodes(const json_t *tasks)
+{
+	const json_t *task;
+	size_t i, n = 0;
+
+	json_array_foreach((json_t *)tasks, i, task)
+		n += streq(kc_json_get_str(task, "kind", ""), "node");
+	return n;
+}
+
 static int set_up_engine(struct session *s, const struct kc_cloud_env *env, struct kc_err *err)
 {
 	size_t n = 0;
@@ -164,6 +174,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->providers[n++] = &s->state_provider;
 	s->hosts.secrets = &s->secrets;
 	s->hosts.cluster = s->name;
+	s->hosts.peers.expected = count_nodes(s->tasks);
 	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
 	s->engine.cancel = s->io ? s->io->cancel : NULL;
 	listen_to_user(s);

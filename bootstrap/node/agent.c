@@ -10,6 +10,7 @@
 #include "bootstrap/node/facts.h"
 #include "bootstrap/node/kinds.h"
 #include "bootstrap/node/marker.h"
+#include "bootstrap/node/peer.h"
 #include "bootstrap/node/protocol.h"
 #include "lib/base/file.h"
 #include "lib/base/mem.h"
@@ -18,9 +19,6 @@
 #include "lib/codec/json.h"
 #include "lib/plan/resolve.h"
 #include "lib/plan/state.h"
-
-#define HEADER_MAX 4096
-#define BLOB_MAX   (4ll << 30)
 
 static int check_versions(const json_t *envelope, bool reset, struct kc_err *err)
 {
@@ -288,71 +286,6 @@ int kc_agent_rejoin(struct kc_agent *a, json_t **ret, struct kc_err *err)
 	return r;
 }
 
-/* One line of a frame's header; a byte at a time would be slow, so read() is buffered by stdio. */
-static int read_header(FILE *in, json_t **ret, struct kc_err *err)
-{
-	char line[HEADER_MAX];
-
-	if (!fgets(line, sizeof(line), in)) {
-		*ret = NULL;
-		return ferror(in) ? kc_fail_errno(err, errno, "reading blobs") : 0;
-	}
-	return kc_json_parse(line, strlen(line), "blob header", ret, err);
-}
-
-static int copy_hashed(FILE *in, int fd, int64_t size, const char *sha, struct kc_err *err)
-{
-	struct kc_sha256_stream *s = kc_sha256_new();
-	_cleanup_free_ char *chunk = xmalloc(1 << 18);
-	char hex[KC_SHA256_HEX];
-	int r = 0;
-
-	while (size > 0 && r == 0) {
-		size_t n = fread(chunk, 1, size < (1 << 18) ? (size_t)size : 1 << 18, in);
-
-		if (n == 0)
-			r = kc_fail(err, KC_EFAIL,
-				    "blob %.12s: the connection ended %" PRId64 " bytes early", sha,
-				    size);
-		kc_sha256_update(s, chunk, n);
-		if (r == 0)
-			r = kc_write_all(fd, chunk, n, err);
-		size -= (int64_t)n;
-	}
-	kc_sha256_finish(s, hex);
-	if (r == 0 && !streq(hex, sha))
-		r = kc_fail(err, KC_EINVAL, "blob %.12s: changed on the way (%.12s)", sha, hex);
-	return r;
-}
-
-static int recv_one(FILE *in, const json_t *header, struct kc_err *err)
-{
-	_cleanup_free_ char *tmp = NULL, *path = NULL;
-	_cleanup_close_ int fd = -1;
-	const char *sha;
-	int64_t size;
-	int r;
-
-	r = kc_json_str(header, "blob header", "sha256", &sha, err);
-	if (r == 0)
-		r = kc_json_int(header, "blob header", "size", &size, err);
-	if (r < 0)
-		return r;
-	if (!kc_is_sha256(sha) || size < 0 || size > BLOB_MAX)
-		return kc_fail(err, KC_EINVAL, "blob header: bad sha256 or size");
-	path = xasprintf("%s/%s", KC_NODE_BLOBS, sha);
-	tmp = xasprintf("%s.%d.tmp", path, (int)getpid());
-	fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return kc_fail_errno(err, errno, "%s", tmp);
-	r = copy_hashed(in, fd, size, sha, err);
-	if (r == 0 && rename(tmp, path) < 0)
-		r = kc_fail_errno(err, errno, "%s", path);
-	if (r < 0)
-		unlink(tmp);
-	return r;
-}
-
 int kc_agent_recv(int fd, json_t **ret, struct kc_err *err)
 {
 	FILE *in = fdopen(dup(fd), "re");
@@ -364,17 +297,21 @@ int kc_agent_recv(int fd, json_t **ret, struct kc_err *err)
 	r = kc_mkdir_p(KC_NODE_STATE, 0700, err);
 	if (r == 0)
 		r = kc_mkdir_p(KC_NODE_BLOBS, 0700, err);
-	while (r == 0) {
-		json_auto_t *header = NULL;
-
-		r = read_header(in, &header, err);
-		if (r < 0 || !header)
-			break;
-		r = recv_one(in, header, err);
+	while (r == 0 && (r = kc_blob_take(in, KC_NODE_BLOBS, NULL, err)) > 0) {
 		received++;
+		r = 0;
 	}
 	fclose(in);
 	if (r == 0)
 		*ret = kc_pack("{s:i, s:i}", "format", KC_NODE_FORMAT, "received", received);
 	return r;
+}
+
+int kc_agent_fetch(const json_t *question, json_t **ret, struct kc_err *err)
+{
+	int r = kc_mkdir_p(KC_NODE_STATE, 0700, err);
+
+	if (r == 0)
+		r = kc_mkdir_p(KC_NODE_BLOBS, 0700, err);
+	return r < 0 ? r : kc_peer_fetch(KC_NODE_BLOBS, question, ret, err);
 }

@@ -57,6 +57,8 @@ int kc_agent_probe(const json_t *question, json_t **ret, struct kc_err *err);
 int kc_agent_doctor(struct kc_agent *a, json_t **ret, struct kc_err *err);
 /* Frames on fd into KC_NODE_BLOBS. */
 int kc_agent_recv(int fd, json_t **ret, struct kc_err *err);
+/* kc_peer_fetch() (peer.h) into the same place. */
+int kc_agent_fetch(const json_t *question, json_t **ret, struct kc_err *err);
 
 /*
  * apply and reset, in the transient unit: events and the result go to fd as JSON lines. The lock

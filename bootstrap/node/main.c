@@ -7,6 +7,7 @@
 
 #include "bootstrap/node/agent.h"
 #include "bootstrap/node/balance.h"
+#include "bootstrap/node/peer.h"
 #include "bootstrap/node/protocol.h"
 #include "bootstrap/node/reach.h"
 #include "lib/base/buf.h"
@@ -125,6 +126,18 @@ static int verb_recv(int argc, char **argv, struct kc_err *err)
 	return r;
 }
 
+static int verb_fetch(int argc, char **argv, struct kc_err *err)
+{
+	return with_question(kc_agent_fetch, err);
+}
+
+static int verb_serve(int argc, char **argv, struct kc_err *err)
+{
+	if (argc != 4)
+		return KC_NODE_EXIT_USAGE;
+	return kc_peer_serve(KC_NODE_BLOBS, argv[2], argv[3], STDIN_FILENO, stdout, err);
+}
+
 /* apply, reset: a positive result is the exit code. */
 static int verb_front(int argc, char **argv, struct kc_err *err)
 {
@@ -211,6 +224,8 @@ static const struct {
 	  verb_reach },
 	{ "rejoin", "< envelope: let the kubelet register its node anew", verb_rejoin },
 	{ "recv", "< frames: take blobs", verb_recv },
+	{ "serve", "MARK ADDRESS: give blobs to other hosts, while the input is open", verb_serve },
+	{ "fetch", "< question: take blobs from another host", verb_fetch },
 	{ "apply", "< envelope: make this host what the node spec says", verb_front },
 	{ "reset", "< envelope: put this host back to what it was", verb_front },
 	{ "balance", "--config FILE: balance TCP over the cluster's API servers", verb_balance },

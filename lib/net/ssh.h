@@ -94,8 +94,9 @@ int kc_ssh_run(struct kc_ssh *s, const char *command, char **ret_out, struct kc_
  * Start a command that stays for as long as the connection does and then sees
  * the end of its input, however the connection ended: the place to tidy up. It
  * must ignore SIGPIPE and SIGHUP, or a client that dies early kills it first.
- * ret_out: its output until the line with mark in it. One a session.
+ * ret_out: its output until the line with mark in it. At most KC_SSH_HOLDS a session.
  */
+enum { KC_SSH_HOLDS = 2 };
 int kc_ssh_hold(struct kc_ssh *s, const char *command, const char *mark, char **ret_out,
 		struct kc_err *err);
 /* What the last command wrote to standard error (at most its last 64K); borrowed. */

@@ -359,9 +359,12 @@ int kc_ssh_hold(struct kc_ssh *s, const char *command, const char *mark, char **
 	int64_t deadline = kc_now_ms() + 30000;
 	int r;
 
+	if (s->holds == KC_SSH_HOLDS)
+		return kc_fail(err, KC_EINVAL, "%s: too many commands are held", s->name);
 	if (s->openssh) {
 		r = ssh_openssh_hold(s, command, mark, &out, err);
 		s->broken = r < 0;
+		s->holds += r == 0;
 		if (r == 0)
 			*ret_out = kc_buf_steal(&out);
 		return r;
@@ -375,23 +378,28 @@ int kc_ssh_hold(struct kc_ssh *s, const char *command, const char *mark, char **
 			libssh2_channel_free(st.ch);
 		return r;
 	}
-	s->held = st.ch;
+	s->held[s->holds++] = st.ch;
 	*ret_out = kc_buf_steal(&out);
 	return 0;
 }
 
-void ssh_release(struct kc_ssh *s)
+static void release(struct kc_ssh *s, LIBSSH2_CHANNEL *held)
 {
 	int64_t deadline = kc_now_ms() + 2000;
 	char chunk[4096];
 	int r, rc;
 
-	if (!s->held || s->broken)
-		return;
-	rc = SSH_CALL(s, deadline, &r, NULL, libssh2_channel_send_eof(s->held));
-	while (r == 0 && rc >= 0 && !libssh2_channel_eof(s->held))
+	rc = SSH_CALL(s, deadline, &r, NULL, libssh2_channel_send_eof(held));
+	while (r == 0 && rc >= 0 && !libssh2_channel_eof(held))
 		rc = SSH_CALL(s, deadline, &r, NULL,
-			      libssh2_channel_read(s->held, chunk, sizeof(chunk)));
+			      libssh2_channel_read(held, chunk, sizeof(chunk)));
+}
+
+/* The last one first: it may run from what the one before it keeps. */
+void ssh_release(struct kc_ssh *s)
+{
+	for (int i = s->holds; !s->openssh && !s->broken && i > 0; i--)
+		release(s, s->held[i - 1]);
 }
 
 const char *kc_ssh_stderr(const struct kc_ssh *s)

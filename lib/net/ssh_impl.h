@@ -20,7 +20,8 @@ struct kc_ssh {
 	char *host_key;	  /* "type base64" */
 	char *host_types; /* the host key types that we ask for */
 	struct kc_buf errs;
-	LIBSSH2_CHANNEL *held;	/* kc_ssh_hold()'s command */
+	LIBSSH2_CHANNEL *held[KC_SSH_HOLDS]; /* kc_ssh_hold()'s commands */
+	int holds;
 	bool broken;		/* a command failed half-way: nothing polite is possible any more */
 	struct kc_ssh *bastion; /* owned */
 	LIBSSH2_CHANNEL *via;	/* of the bastion's session */

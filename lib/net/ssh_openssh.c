@@ -31,7 +31,7 @@ enum { ARGS_MAX = 40, LOSS_MS = 500 };
 struct openssh {
 	char *dir, *config, *control; /* paths */
 	char *host;
-	struct ssh_child master, held;
+	struct ssh_child master, held[KC_SSH_HOLDS];
 	char *forwarded; /* "host:port" that dir/forward leads to; or NULL */
 };
 
@@ -271,7 +271,7 @@ int ssh_openssh_exec(struct kc_ssh *s, const struct kc_ssh_exec *x, int *ret_cod
 int ssh_openssh_hold(struct kc_ssh *s, const char *command, const char *mark, struct kc_buf *out,
 		     struct kc_err *err)
 {
-	struct ssh_child *held = &s->openssh->held;
+	struct ssh_child *held = &s->openssh->held[s->holds];
 	struct kc_err why;
 	int r = start_session(s, command, held, err);
 
@@ -328,8 +328,8 @@ void ssh_openssh_close(struct kc_ssh *s)
 
 	if (!o)
 		return;
-	if (o->held.pid)
-		ssh_child_end(&o->held, 2000);
+	for (int i = s->holds; i > 0; i--)
+		ssh_child_end(&o->held[i - 1], 2000);
 	if (o->master.pid)
 		ssh_child_end(&o->master, 1000);
 	if (o->dir)

@@ -1,4 +1,7 @@
-"""Many hosts at once: one that fails hides no other one, and an update gives up when it should."""
+"""Many hosts at once: one that fails hides no other one, an update gives up when it should, and they
+give blobs to each other."""
+
+from collections import Counter
 
 import pytest
 from lab import yaml
@@ -11,7 +14,7 @@ WHY = "no units today"
 NEXT = "mend what failed and run the same command again, it goes on with what is left"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def crowd(built):
     with Crowd(HOSTS) as made:
         yield made
@@ -19,11 +22,15 @@ def crowd(built):
 
 @pytest.fixture
 def manifest(crowd, cli, tmp_path):
+    """Of all of them; they are as before in the end."""
     cli.bundle = payload_bundle(tmp_path / "bundle", 1 << 20, "1.37.2")
     roles = {name: "control-plane" if name == "h1" else "worker" for name in NAMES}
     file = tmp_path / "cluster.yaml"
     file.write_text(yaml.cluster("crowd", [yaml.host_entry(crowd[n], roles[n]) for n in NAMES]))
-    return file
+    yield file
+    for name in NAMES:
+        crowd[name].mend_apply()
+    cli.ok("cluster", "delete", "crowd", "--yes")
 
 
 def by_result(r):
@@ -89,6 +96,49 @@ def test_every_host_has_its_result(crowd, cli, manifest):
     # What is left is one host, and its own line says it all.
     r = cli.run(*act, "--max-failures", "1")
     assert_refused(r, f"node/h1: root@{crowd['h1'].address}: .*{WHY}")
+
+
+def brought(cli):
+    """{(how, result): hosts} of the last run: who was sent blobs, and who took them from a host."""
+    counts = Counter()
+    for task in cli.ok("cluster", "timeline", "crowd", "-o", "json").json["tasks"]:
+        for step in task.get("steps", []):
+            if step["id"].startswith("send "):
+                counts["sent", step["result"]] += 1
+            elif step["id"] == "agent: fetch":
+                counts["fetched", step["result"]] += 1
+    return counts
+
+
+def test_hosts_give_each_other(crowd, cli, manifest):
+    crowd["h1"].break_apply(WHY)
+    r = cli.run("cluster", "create", "-f", manifest, "--yes")
+    assert f"{HOSTS - 1} of {HOSTS} hosts are done" in r.err, r
+    sent = brought(cli)["sent", "done"]
+    assert sent in (4, 5), sent  # nobody else has all of a control plane
+    assert brought(cli) == {("sent", "done"): sent, ("fetched", "done"): HOSTS - sent}
+    for h in crowd:  # and nobody listens any more
+        assert "kubecdn-node" not in h.enter("ss", "-Hltnp").stdout
+        assert not (h.root / "var/lib/kubecdn/blobs").exists() or h.name == "h1"
+
+
+def test_a_firewall_between_them_costs_little(crowd, cli, manifest):
+    chain = "{ type filter hook input priority 0 ; policy accept ; }"
+    crowd["h1"].break_apply(WHY)
+    for h in crowd:
+        h.enter("nft", "add", "table", "inet", "labtest")
+        h.enter("nft", "add", "chain", "inet", "labtest", "input", chain)
+        rule = "tcp flags & (syn | ack) == syn tcp dport 32768-65535 drop"
+        h.enter("nft", "add", "rule", "inet", "labtest", "input", *rule.split())
+    try:
+        r = cli.run("cluster", "create", "-f", manifest, "--yes")
+        assert f"{HOSTS - 1} of {HOSTS} hosts are done" in r.err, r
+        counts = brought(cli)
+        assert counts["sent", "done"] == HOSTS and not counts["fetched", "done"]
+        assert 2 <= counts["fetched", "failed"] <= HOSTS - 4
+    finally:
+        for h in crowd:
+            h.enter("nft", "delete", "table", "inet", "labtest")
 
 
 @pytest.mark.parametrize("number", ["0", "some", ""])

@@ -3,3 +3,4 @@ kc_test(node_kinds SOURCES ${KC_TEST_DIR}/node_kinds.c DEPS node-kinds crypto co
 kc_test(node_checks SOURCES ${KC_TEST_DIR}/node_checks.c DEPS node-kinds codec-json base)
 kc_test(node_dns SOURCES ${KC_TEST_DIR}/node_dns.c DEPS node-kinds crypto base)
 kc_test(node_reach SOURCES ${KC_TEST_DIR}/node_reach.c DEPS node-kinds codec-json base)
+kc_test(node_peer SOURCES ${KC_TEST_DIR}/node_peer.c DEPS node-kinds codec-json base)
