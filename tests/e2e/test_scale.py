@@ -24,9 +24,12 @@ def crowd(built):
 def manifest(crowd, cli, tmp_path):
     """Of all of them; they are as before in the end."""
     cli.bundle = payload_bundle(tmp_path / "bundle", 1 << 20, "1.37.2")
-    roles = {name: "control-plane" if name == "h1" else "worker" for name in NAMES}
+    entries = [yaml.host_entry(crowd[n], "worker") for n in NAMES]
+    entries[0]["role"] = "control-plane"
+    for entry in entries[1:3]:
+        entry["ssh"]["transport"] = "openssh"
     file = tmp_path / "cluster.yaml"
-    file.write_text(yaml.cluster("crowd", [yaml.host_entry(crowd[n], roles[n]) for n in NAMES]))
+    file.write_text(yaml.cluster("crowd", entries))
     yield file
     for name in NAMES:
         crowd[name].mend_apply()
