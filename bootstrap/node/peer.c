@@ -214,7 +214,7 @@ static void *attend(void *cookie)
 
 static void set_patience(int fd)
 {
-	const struct timeval t = { SILENCE_MS / 1000, SILENCE_MS % 1000 * 1000 };
+	const struct timeval t = { SILENCE_MS / 1000, SILENCE_MS % 1000 * 1000L };
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));

@@ -14,8 +14,8 @@
  *   doctor < envelope  -> {"format", "agent", "facts", "checks", …}: evidence, see doctor.h
  *   reach  < questions -> {"format", "failed": [{peer, why}]}   ports of other hosts, see reach.h
  *   recv   < frames    -> {"format", "received": N}            blobs, see below
- *   serve MARK ADDRESS -> "MARK PORT TOKEN"                    gives blobs to other hosts, see peer.h
- *   fetch  < question  -> {"format", "fetched": N}             takes blobs from one, see peer.h
+ *   serve MARK ADDRESS -> "MARK PORT TOKEN"   gives blobs to other hosts, see peer.h
+ *   fetch  < question  -> {"format", "fetched": N}   takes blobs from one, see peer.h
  *   apply  < envelope  -> JSON lines: events, then {"result": {…}} or {"error": text, "code": N}
  *   reset  < envelope  -> as apply: everything recorded is removed, then the agent itself
  *   balance --config FILE                                      the API balancer, a service
@@ -62,9 +62,9 @@
  * bytes, until end of file; each is hashed while it is written to /var/lib/kubecdn/blobs/ (0600),
  * and only renamed into place when its hash is right.
  *
- * serve gives what recv or fetch left there, over TCP on the node's address, for as long as its input
- * is open, which is at most as long as the SSH connection lasts. An agent without these two verbs
- * (exit 64) is sent all by recv, so the protocol's number is the same.
+ * serve gives what recv or fetch left there, over TCP on the node's address, for as long as its
+ * input is open, which is at most as long as the SSH connection lasts. An agent without these two
+ * verbs (exit 64) is sent all by recv, so the protocol's number is the same.
  *
  * apply and reset hold /run/kubecdn/lock, refuse a fence lower than the highest seen and another
  * uid than the marker's (/var/lib/kubecdn/marker.json {uid, cluster, fence}), and run as the
