@@ -31,20 +31,22 @@ def preview(cli, file):
 
 
 class Agents(threading.Thread):
-    """The largest resident set of an agent while this runs, looked at ten times a second."""
+    """The largest resident set of an agent of these hosts while this runs, looked at ten times a second."""
 
-    def __init__(self):
+    def __init__(self, crowd):
         super().__init__(daemon=True)
         self.over, self.most = threading.Event(), 0
+        self.nets = {os.stat(f"/run/netns/{h.netns}").st_ino for h in crowd}
 
     def run(self):
         while not self.over.wait(0.1):
             for status in Path("/proc").glob("[0-9]*/status"):
                 try:
                     lines = status.read_text().splitlines()
+                    net = os.stat(status.parent / "ns/net").st_ino
                 except OSError:
                     continue  # it ended
-                if lines[0].split()[1:] == ["kubecdn-node"]:
+                if lines[0].split()[1:] == ["kubecdn-node"] and net in self.nets:
                     peak = [int(x.split()[1]) for x in lines if x.startswith("VmHWM:")]
                     self.most = max([self.most, *peak])
 
@@ -87,7 +89,7 @@ def measure(count, runs, folder):
             assert all(f"+ create node/{name}\n" in text for name in roles), text[-2000:]
             about["runs"].append({"whole": whole, **life(crowd, applied, file)})
         if count <= 10:  # looking takes its time, too
-            with Agents() as agents:
+            with Agents(crowd) as agents:
                 life(crowd, applied, file)
             about["agentMB"] = round(agents.most * 1024 / 1e6, 1)
         gone = [f"h{n}" for n in range(2, 2 + AWAY)]
