@@ -389,6 +389,9 @@ def test_a_slow_disk(story):
 def test_mended(story):
     """What was planted is gone; an update brings the node back, and there is no cause any more."""
     sh(story.lab["w1"], "systemctl restart kubelet")
+    # While the API was away their pods ended again and again, and now wait for minutes.
+    wait_for("the API", lambda: story.kubectl("get", "--raw", "/readyz", check=False) == "ok", 60)
+    story.kubectl("delete", "pods", "-n", "kube-system", "--all", "--wait=false")
     story.cli.ok("cluster", "update", "story", "--yes", "--wait", "60s")
 
     def healthy():
