@@ -70,7 +70,7 @@ def judge(suites, focus, left_out, code):
 
 def message(r):
     text = (r.get("Failure") or {}).get("Message", "").strip()
-    return text.splitlines()[0] if text else "it does not say why"
+    return text.splitlines()[0][:300] if text else "it does not say why"
 
 
 def failures(result):
