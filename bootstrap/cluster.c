@@ -113,13 +113,7 @@ static int settle(struct session *s, struct kc_err *err)
 
 static bool in_manifest(const struct session *s, const char *host)
 {
-	const json_t *h;
-	size_t i;
-
-	json_array_foreach(kc_json_at(s->cluster, "spec.hosts"), i, h)
-		if (streq(kc_json_get_str(h, "name", ""), host))
-			return true;
-	return false;
+	return kc_json_find(kc_json_at(s->cluster, "spec.hosts"), "name", host);
 }
 
 /* Say what stays on a host that is dropped, and how to put it right once it is back. */
@@ -146,17 +140,6 @@ static void tell_forgotten(struct session *s, const json_t *task)
 	s->io->note(s->io->cookie, text);
 }
 
-static bool in_graph(const struct session *s, const char *id)
-{
-	const json_t *task;
-	size_t i;
-
-	json_array_foreach(s->tasks, i, task)
-		if (streq(kc_json_get_str(task, "id", ""), id))
-			return true;
-	return false;
-}
-
 /*
  * Over the graph that stays: the plan drops the host's task instead of deleting
  * it. *ret_task is what the record says of it, for tell_forgotten().
@@ -170,7 +153,7 @@ static int forget_host(struct session *s, char **ret_id, json_t **ret_task, stru
 		return 0;
 	id = xasprintf("node/%s", s->o->forget);
 	task = s->state ? json_object_get(kc_state_tasks(s->state), id) : NULL;
-	if (in_graph(s, id))
+	if (kc_json_find(s->tasks, "id", id))
 		return kc_fail(err, KC_EINVAL,
 			       "--forget: host \"%s\" is still in the manifest of cluster %s; take "
 			       "it out of the manifest first",

@@ -133,17 +133,6 @@ static json_t *exec_start(const char *program, json_t *flags)
 	return joined(" \\\n  ", lines);
 }
 
-static bool has_task(const struct spec *s, const char *id)
-{
-	const json_t *task;
-	size_t i;
-
-	json_array_foreach(s->tasks, i, task)
-		if (streq(kc_json_get_str(task, "id", ""), id))
-			return true;
-	return false;
-}
-
 /* The task of the file that a link of the bundle leads to. Owned; NULL: no such link. */
 static char *file_of(const struct spec *s, const char *link)
 {
@@ -168,7 +157,7 @@ static json_t *as_packed(const struct spec *s, json_t *ids)
 	const json_t *v;
 	size_t i;
 
-	if (has_task(s, "blob/kube"))
+	if (kc_json_find(s->tasks, "id", "blob/kube"))
 		return ids;
 	out = json_array();
 	json_array_foreach(ids, i, v) {

@@ -39,13 +39,7 @@ static const struct {
 
 static const json_t *entry_of(const struct kc_plan *plan, const char *id)
 {
-	const json_t *entry;
-	size_t i;
-
-	json_array_foreach(json_object_get(kc_plan_json(plan), "tasks"), i, entry)
-		if (streq(kc_json_get_str(entry, "id", ""), id))
-			return entry;
-	return NULL;
+	return kc_json_find(json_object_get(kc_plan_json(plan), "tasks"), "id", id);
 }
 
 /* One of its units is not there or does not run. */

@@ -8,28 +8,18 @@
 
 bool why_check(const struct kc_why_look *l, const char *id, struct kc_why_finding *f)
 {
-	const json_t *c;
-	size_t i;
+	const json_t *c = kc_json_find(json_object_get(l->doctor, "checks"), "id", id);
 
-	json_array_foreach(json_object_get(l->doctor, "checks"), i, c)
-		if (streq(kc_json_get_str(c, "id", ""), id) && !kc_json_get_bool(c, "ok", true))
-			return why_found(f, kc_json_get_str(c, "fix", ""), "%s",
-					 kc_json_get_str(c, "why", "a check failed"));
-	return false;
+	return c && !kc_json_get_bool(c, "ok", true) &&
+	       why_found(f, kc_json_get_str(c, "fix", ""), "%s",
+			 kc_json_get_str(c, "why", "a check failed"));
 }
 
 const json_t *why_unit(const struct kc_why_look *l, const char *name)
 {
-	const json_t *u;
-	size_t i, n = strlen(name);
+	_cleanup_free_ char *file = xasprintf("%s.service", name);
 
-	json_array_foreach(json_object_get(l->doctor, "units"), i, u) {
-		const char *have = kc_json_get_str(u, "name", "");
-
-		if (strncmp(have, name, n) == 0 && streq(have + n, ".service"))
-			return u;
-	}
-	return NULL;
+	return kc_json_find(json_object_get(l->doctor, "units"), "name", file);
 }
 
 const char *why_line(const json_t *unit, const char *const *needles)
@@ -48,24 +38,12 @@ const char *why_line(const json_t *unit, const char *const *needles)
 
 const json_t *why_drift(const struct kc_why_look *l, const char *id)
 {
-	const json_t *d;
-	size_t i;
-
-	json_array_foreach(json_object_get(l->doctor, "drift"), i, d)
-		if (streq(kc_json_get_str(d, "id", ""), id))
-			return d;
-	return NULL;
+	return kc_json_find(json_object_get(l->doctor, "drift"), "id", id);
 }
 
 const json_t *why_change(const json_t *drift, const char *path)
 {
-	const json_t *c;
-	size_t i;
-
-	json_array_foreach(json_object_get(drift, "changes"), i, c)
-		if (streq(kc_json_get_str(c, "path", ""), path))
-			return c;
-	return NULL;
+	return kc_json_find(json_object_get(drift, "changes"), "path", path);
 }
 
 const char *why_cluster(const struct kc_why_look *l)

@@ -176,17 +176,6 @@ int kc_agent_facts(json_t **ret, struct kc_err *err)
 	return 0;
 }
 
-static const json_t *task_of(const json_t *tasks, const char *id)
-{
-	json_t *t;
-	size_t i;
-
-	json_array_foreach((json_t *)tasks, i, t)
-		if (streq(kc_json_get_str(t, "id", ""), id))
-			return t;
-	return NULL;
-}
-
 /* Blobs of tasks with something to do that are not here yet, once each. */
 static json_t *missing_blobs(const struct kc_agent *a, const json_t *plan)
 {
@@ -194,7 +183,7 @@ static json_t *missing_blobs(const struct kc_agent *a, const json_t *plan)
 	size_t i;
 
 	json_array_foreach((json_t *)plan, i, entry) {
-		const json_t *t = task_of(a->tasks, kc_json_get_str(entry, "id", ""));
+		const json_t *t = kc_json_find(a->tasks, "id", kc_json_get_str(entry, "id", ""));
 		const char *blob = kc_json_get_str(json_object_get(t, "want"), "blob", NULL);
 		const char *action = kc_json_get_str(entry, "action", "");
 		_cleanup_free_ char *path = NULL;

@@ -175,6 +175,20 @@ bool kc_json_within(const json_t *ours, const json_t *theirs)
 	return json_equal(ours, theirs);
 }
 
+json_t *kc_json_find(const json_t *list, const char *key, const char *value)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach((json_t *)list, i, item) {
+		const char *have = json_string_value(json_object_get(item, key));
+
+		if (have && streq(have, value))
+			return item;
+	}
+	return NULL;
+}
+
 char *kc_json_join(const json_t *list, const char *between)
 {
 	_cleanup_buf_ struct kc_buf out = { 0 };

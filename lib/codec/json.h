@@ -59,6 +59,8 @@ const char **kc_json_keys(const json_t *o, size_t *ret_n);
 void kc_json_sort(json_t *array);
 /* "a,b" as ["a", "b"]; what is empty is an empty string. New reference. */
 json_t *kc_json_split(const char *list, char separator);
+/* The first item of a list of objects whose member key is the text value; NULL: none. Borrowed. */
+json_t *kc_json_find(const json_t *list, const char *key, const char *value);
 /* ["a", "b"] as "a, b". Owned. */
 char *kc_json_join(const json_t *list, const char *between);
 bool kc_json_has_str(const json_t *array, const char *s);
