@@ -40,6 +40,10 @@ struct kc_cluster_opts {
 		*self_dir; /* directory of the running program: where kubecdn-node is looked for */
 };
 
+/* The agent: beside the program, or where an installation or a build tree has it. NULL: nowhere.
+ * Owned. */
+char *kc_agent_path(const char *self_dir);
+
 struct kc_cluster_io {
 	bool writing; /* false: only the plan is made and shown; no lock is taken */
 	/*

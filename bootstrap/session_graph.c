@@ -41,23 +41,28 @@ static int open_bundle(struct session *s, struct kc_err *err)
 	return 0;
 }
 
-/* kubecdn-node beside the program, or where a build tree has it. */
-static int locate_agent(struct session *s, struct kc_err *err)
+char *kc_agent_path(const char *self_dir)
 {
 	static const char *const places[] = { "", "../lib/kubecdn/", "../bootstrap/node/" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		_cleanup_free_ char *path =
-			xasprintf("%s/%skubecdn-node", s->o->self_dir, places[i]);
+		_cleanup_free_ char *path = xasprintf("%s/%skubecdn-node", self_dir, places[i]);
 
-		if (kc_exists(path)) {
-			s->agent_path = TAKE(path);
-			return 0;
-		}
+		if (kc_exists(path))
+			return TAKE(path);
 	}
-	return kc_fail(err, KC_ENOTFOUND,
-		       "no kubecdn-node beside the program in %s; the installation is incomplete",
-		       s->o->self_dir);
+	return NULL;
+}
+
+static int locate_agent(struct session *s, struct kc_err *err)
+{
+	s->agent_path = kc_agent_path(s->o->self_dir);
+	return s->agent_path
+		       ? 0
+		       : kc_fail(err, KC_ENOTFOUND,
+				 "no kubecdn-node beside the program in %s; the installation is "
+				 "incomplete",
+				 s->o->self_dir);
 }
 
 static int find_agent(struct session *s, uint64_t *ret_size, struct kc_err *err)

@@ -40,22 +40,16 @@ void kc_doctor_say(json_t *checks, const char *id, const char *level, const char
 					      "text", text, "fix", fix ? fix : ""));
 }
 
-/* As cluster verbs look for it. */
 static void look_at_agent(json_t *checks, const char *self_dir)
 {
-	static const char *const places[] = { "", "../lib/kubecdn/", "../bootstrap/node/" };
+	_cleanup_free_ char *path = kc_agent_path(self_dir);
 
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		_cleanup_free_ char *path = xasprintf("%s/%skubecdn-node", self_dir, places[i]);
-
-		if (access(path, X_OK) == 0) {
-			kc_doctor_say(checks, "program", "ok", NULL,
-				      "kubecdn " KC_VERSION ", with its agent");
-			return;
-		}
-	}
-	kc_doctor_say(checks, "program", "bad", "install kubecdn-node beside kubecdn",
-		      "no kubecdn-node beside the program in %s", self_dir);
+	if (path)
+		kc_doctor_say(checks, "program", "ok", NULL,
+			      "kubecdn " KC_VERSION ", with its agent");
+	else
+		kc_doctor_say(checks, "program", "bad", "install kubecdn-node beside kubecdn",
+			      "no kubecdn-node beside the program in %s", self_dir);
 }
 
 static void look_at_state(json_t *checks, const char *url)

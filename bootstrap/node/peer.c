@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bootstrap/node/probe.h"
 #include "bootstrap/node/protocol.h"
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -30,7 +31,6 @@ enum {
 	CLIENTS_MAX = 8,
 	TOKEN = 32, /* hex digits */
 	SILENCE_MS = 3000,
-	CONNECT_MS = 1000,
 	STACK = 256 << 10,
 	FETCH_MAX = 600000
 };
@@ -312,34 +312,6 @@ int kc_peer_serve(const char *dir, const char *mark, const char *address, int in
 
 /* ---- taking ---- */
 
-static int dial(const char *address, int port, int *ret_fd, struct kc_err *err)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	socklen_t n = sizeof(int);
-	int e = 0;
-
-	if (inet_pton(AF_INET, address, &sa.sin_addr) != 1)
-		return kc_fail(err, KC_EINVAL, "fetch: \"%s\" is no IPv4 address", address);
-	if (fd < 0)
-		return kc_fail_errno(err, errno, "socket");
-	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		e = errno;
-		if (e == EINPROGRESS && poll(&p, 1, CONNECT_MS) != 1)
-			e = ETIMEDOUT;
-		else if (e == EINPROGRESS)
-			getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &n);
-	}
-	if (e)
-		return kc_fail_errno(err, e, "%s:%d", address, port);
-	fcntl(fd, F_SETFL, 0);
-	set_patience(fd);
-	*ret_fd = fd;
-	fd = -1;
-	return 0;
-}
-
 static int fetch_one(FILE *in, int fd, const char *dir, const char *token, const char *sha,
 		     struct kc_err *err)
 {
@@ -363,6 +335,7 @@ static void limit_time(int64_t ms)
 int kc_peer_fetch(const char *dir, const json_t *question, json_t **ret, struct kc_err *err)
 {
 	const json_t *blobs, *sha;
+	_cleanup_free_ char *at = NULL;
 	const char *address, *token;
 	int64_t port, ms;
 	int fd = -1, r;
@@ -383,9 +356,12 @@ int kc_peer_fetch(const char *dir, const json_t *question, json_t **ret, struct 
 	if (port < 1 || port > 65535)
 		return kc_fail(err, KC_EINVAL, "fetch: no such port");
 	limit_time(ms);
-	r = dial(address, (int)port, &fd, err);
+	at = xasprintf("%s:%d", address, (int)port);
+	r = kc_node_dial(at, &fd, err);
 	if (r < 0)
 		return r;
+	fcntl(fd, F_SETFL, 0);
+	set_patience(fd);
 	in = fdopen(fd, "r");
 	json_array_foreach((json_t *)blobs, i, sha)
 		if (r == 0) {

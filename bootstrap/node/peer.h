@@ -9,8 +9,8 @@
  * the token, which the operator has from one host and gives to others over SSH. A request is one
  * line, "TOKEN SHA256"; its answer a frame as recv takes it; anything else ends the connection. Who
  * fetches trusts nobody: content that does not hash to its name is an error, and never put in
- *place. All numbers are bounded. Whatever fails is only slower: the operator then sends the blobs
- *himself.
+ * place. All numbers are bounded. Whatever fails is only slower: the operator then sends the blobs
+ * himself.
  */
 #ifndef KC_NODE_PEER_H
 #define KC_NODE_PEER_H

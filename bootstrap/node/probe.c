@@ -80,7 +80,7 @@ static int dial(const struct sockaddr *sa, socklen_t len, const char *what, int 
 	return 0;
 }
 
-static int dial_tcp(const char *text, int *ret_fd, struct kc_err *err)
+int kc_node_dial(const char *text, int *ret_fd, struct kc_err *err)
 {
 	struct sockaddr_storage sa;
 	socklen_t len;
@@ -113,7 +113,7 @@ static int exchange(const char *url, size_t max, struct kc_buf *out, struct kc_e
 		return kc_fail(err, KC_EINVAL, "probe %s: only http://ADDRESS:PORT/PATH", url);
 	slash = strchr(rest, '/');
 	host = slash ? xstrndup(rest, (size_t)(slash - rest)) : xstrdup(rest);
-	r = dial_tcp(host, &fd, err);
+	r = kc_node_dial(host, &fd, err);
 	if (r < 0)
 		return r;
 	request = xasprintf("GET %s HTTP/1.0\r\nHost: %s\r\n\r\n", slash ? slash : "/", host);
@@ -157,7 +157,7 @@ int kc_node_probe(const json_t *probe, struct kc_err *err)
 	if (http)
 		return kc_node_http(http, HEALTH_MAX, NULL, err);
 	if (tcp)
-		return dial_tcp(tcp, &fd, err);
+		return kc_node_dial(tcp, &fd, err);
 	if (path)
 		return dial_unix(path, &fd, err);
 	if (!file)
