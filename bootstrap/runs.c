@@ -17,22 +17,12 @@ enum {
 	ERROR_MAX_LEN = 600
 };
 
-/* Without control characters, and not longer than max bytes. Owned. */
+/* Not longer than max bytes. Owned. */
 static char *plain(const char *text, size_t max)
 {
-	char *out = xstrndup(text, max);
-	size_t n = strlen(out);
+	char *out = xmalloc(max + 1);
 
-	/* Never half a character: jansson takes no such text. */
-	while (text[n] && n && ((unsigned char)text[n] & 0xc0) == 0x80)
-		n--;
-	out[n] = '\0';
-	for (unsigned char *c = (unsigned char *)out; *c; c++) {
-		if (*c < 32 || *c == 127)
-			*c = ' ';
-		else if (*c == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0)
-			c[0] = c[1] = ' ';
-	}
+	kc_clean(out, max + 1, text, ' ');
 	return out;
 }
 

@@ -135,12 +135,14 @@ json_t *kc_why_judge(const json_t *evidence)
 	qsort(found, n, sizeof(*found), by_urgency);
 	for (i = 0; i < n; i++) {
 		const struct kc_why_cause *c = &kc_why_causes[found[i].cause];
+		char text[sizeof(found[i].f.text)];
 
 		host = json_array_get(hosts, found[i].host);
+		/* Logs may hold anything, and a cause is one line. */
+		kc_clean(text, sizeof(text), found[i].f.text, '?');
 		json_array_append_new(out, kc_pack("{s:s, s:s, s:s, s:s, s:b}", "id", c->id, "node",
-						   kc_json_get_str(host, "name", ""), "text",
-						   found[i].f.text, "fix", found[i].f.fix,
-						   "symptom", c->symptom));
+						   kc_json_get_str(host, "name", ""), "text", text,
+						   "fix", found[i].f.fix, "symptom", c->symptom));
 	}
 	return out;
 }

@@ -158,3 +158,27 @@ void kc_sort_text(const char **v, size_t n)
 	if (n)
 		qsort(v, n, sizeof(*v), by_text);
 }
+
+/* C1 controls are two bytes, C2 80..9F. */
+void kc_clean(char *out, size_t size, const char *s, char control)
+{
+	size_t n = 0;
+
+	for (; s && *s && n + 1 < size; s++) {
+		unsigned char c = (unsigned char)*s, d = (unsigned char)s[1];
+
+		if (c == 0xc2 && d >= 0x80 && d < 0xa0) {
+			out[n++] = control;
+			s++;
+		} else {
+			out[n++] = (char)(c == '\n' || c == '\t' ? ' '
+					  : c < 32 || c == 127	 ? control
+								 : c);
+		}
+	}
+	while (s && *s && n > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0x80)
+		n--; /* never half a UTF-8 character at a cut */
+	if (s && *s && n > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0xc0)
+		n--;
+	out[n] = '\0';
+}

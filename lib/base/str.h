@@ -21,6 +21,12 @@ bool kc_endswith(const char *s, const char *suffix);
 bool kc_is_dns_label(const char *s);
 bool kc_is_dns_name(const char *s);
 
+/*
+ * Copy foreign text for a terminal or a log: at most size bytes with the end, control in
+ * place of each control character, line breaks as spaces, and no half of a UTF-8 character.
+ */
+void kc_clean(char *out, size_t size, const char *s, char control);
+
 /* Parse a whole decimal number within [min, max]; false if it is anything else. */
 bool kc_parse_long(const char *s, long min, long max, long *ret);
 

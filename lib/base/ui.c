@@ -71,30 +71,6 @@ void kc_ui_duration(int64_t ms, char out[32])
 			 (long long)(ms / 1000 % 60));
 }
 
-/* Copy without control characters; newlines become spaces. C1 controls are two bytes, C2 80..9F. */
-static void clean(char *out, size_t size, const char *s)
-{
-	size_t n = 0;
-
-	for (; s && *s && n + 1 < size; s++) {
-		unsigned char c = (unsigned char)*s, d = (unsigned char)s[1];
-
-		if (c == 0xc2 && d >= 0x80 && d < 0xa0) {
-			out[n++] = '?';
-			s++;
-		} else {
-			out[n++] = (char)(c == '\n' || c == '\t' ? ' '
-					  : c < 32 || c == 127	 ? '?'
-								 : c);
-		}
-	}
-	while (s && *s && n > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0x80)
-		n--; /* never half a UTF-8 character at a cut */
-	if (s && *s && n > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0xc0)
-		n--;
-	out[n] = '\0';
-}
-
 static void write_fd(const struct kc_ui *ui, const char *s, size_t n)
 {
 	while (n > 0) {
@@ -321,7 +297,7 @@ void kc_ui_phase(struct kc_ui *ui, const char *name)
 	if (name && ui->nphases < MAX_PHASES) {
 		struct phase *p = &ui->phases[ui->nphases++];
 
-		clean(p->name, sizeof(p->name), name);
+		kc_clean(p->name, sizeof(p->name), name, '?');
 		p->begin = kc_now_ms();
 		p->ms = -1;
 		if (ui->mode == KC_UI_PLAIN) {
@@ -352,7 +328,7 @@ static struct live *add_live(struct kc_ui *ui, const char *name, const char *act
 	l = &ui->live[ui->nlive++];
 	*l = (struct live){ .since = kc_now_ms() - age };
 	snprintf(l->name, sizeof(l->name), "%s", name);
-	clean(l->action, sizeof(l->action), action);
+	kc_clean(l->action, sizeof(l->action), action, '?');
 	return l;
 }
 
@@ -408,9 +384,9 @@ static void step_json(struct kc_ui *ui, enum kc_ui_step step, const char *name, 
 	char word[NAME_MAX_LEN];
 
 	if (child) {
-		clean(word, sizeof(word), child->id);
+		kc_clean(word, sizeof(word), child->id, '?');
 		json_object_set_new(o, "child", json_string(word));
-		clean(word, sizeof(word), child->event);
+		kc_clean(word, sizeof(word), child->event, '?');
 		json_object_set_new(o, "childEvent", json_string(word));
 		json_object_set_new(o, "childMs", json_integer((json_int_t)child->ms));
 	}
@@ -426,9 +402,9 @@ static void take_step(struct kc_ui *ui, enum kc_ui_step step, const char *task, 
 
 	if (child && ui->mode != KC_UI_JSON)
 		text = both = xasprintf("%s%s%s", child->id, text ? ": " : "", text ? text : "");
-	clean(name, sizeof(name), task);
-	clean(word, sizeof(word), action);
-	clean(what, sizeof(what), text);
+	kc_clean(name, sizeof(name), task, '?');
+	kc_clean(word, sizeof(word), action, '?');
+	kc_clean(what, sizeof(what), text, '?');
 	pthread_mutex_lock(&ui->lock);
 	ui->paused = false;
 	news = track(ui, step, name, word, what, elapsed_ms);
@@ -461,7 +437,7 @@ void kc_ui_note(struct kc_ui *ui, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	clean(line, sizeof(line), text);
+	kc_clean(line, sizeof(line), text, '?');
 	pthread_mutex_lock(&ui->lock);
 	if (ui->mode == KC_UI_JSON)
 		say_json(ui, json_pack("{s:s, s:s}", "event", "note", "text", line));

@@ -250,6 +250,18 @@ static void what_comes_first(void **state)
 	      "cp1", "UNIT_STOPPED");
 }
 
+/* A log may hold anything. */
+static void one_line_without_controls(void **state)
+{
+	json_auto_t *e = evidence_of(FAILING("kubelet",
+					     "unknown flag: --x\\u001b[31m\\r\\n\\u009bred"),
+				     NONE, "worker"),
+		    *found = kc_why_judge(e);
+
+	assert_string_equal(kc_json_get_str(json_array_get(found, 0), "text", ""),
+			    "kubelet says: unknown flag: --x?[31m? ?red");
+}
+
 static void secrets_go(void **state)
 {
 	static const struct {
@@ -288,7 +300,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cause),	 cmocka_unit_test(no_cause_is_forgotten),
 		cmocka_unit_test(nothing_wrong), cmocka_unit_test(what_comes_first),
-		cmocka_unit_test(secrets_go),
+		cmocka_unit_test(secrets_go),	 cmocka_unit_test(one_line_without_controls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
