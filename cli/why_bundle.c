@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,25 +56,26 @@ static int add_all(struct kc_tar *t, json_t *result, const json_t *cluster, stru
 	return r < 0 ? r : add_json(t, "why/cluster.json", cluster, err);
 }
 
-/* Nobody else may read it, from the first byte on; a half is never seen under its name. */
-static int make_half(const char *half, struct kc_err *err)
+/* Nobody else may read it, from the first byte on; a half is never seen under path, and its own
+ * name was nobody's before. */
+static int make_half(const char *path, char **ret_half, struct kc_err *err)
 {
-	int fd;
+	_cleanup_free_ char *half = xasprintf("%s.XXXXXX", path);
+	int fd = mkostemp(half, O_CLOEXEC);
 
-	unlink(half);
-	fd = open(half, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return kc_fail_errno(err, errno, "%s", half);
+		return kc_fail_errno(err, errno, "%s", path);
 	close(fd);
+	*ret_half = TAKE(half);
 	return 0;
 }
 
 int kc_why_bundle(const char *path, const json_t *result, const json_t *cluster, struct kc_err *err)
 {
-	_cleanup_free_ char *half = xasprintf("%s.part", path);
+	_cleanup_free_ char *half = NULL;
 	json_auto_t *safe = kc_redact(result), *safe_cluster = kc_redact(cluster);
 	_cleanup_tar_ struct kc_tar *t = NULL;
-	int r = make_half(half, err);
+	int r = make_half(path, &half, err);
 
 	if (r < 0)
 		return r;

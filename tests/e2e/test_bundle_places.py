@@ -8,14 +8,17 @@ import subprocess
 import tarfile
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from lab.cli import binary
+from lab.hosts import wait_for
 from lab.nginx import Nginx
 from lab.registry import authfile
+from lab.web import Web
 
 
 def pack(data):
@@ -239,15 +242,20 @@ def test_a_damaged_blob_is_not_pushed(bundle, folder, nginx):
     assert not (nginx.files / "b/bundle.json").exists()
 
 
-class Slow:
+class Slow(Web):
     """Takes PUT in small pieces, and keeps halves, as bad servers do. stopped: within the large one."""
 
     def __init__(self):
         self.files, self.stopped, self.pause = {}, threading.Event(), True
+        self.under_way, self.lock = 0, threading.Lock()
         slow = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_PUT(self):
+                with slow.counted():
+                    self.take()
+
+            def take(self):
                 left, data = int(self.headers["Content-Length"]), b""
                 if slow.files.get(self.path) is not None and self.headers["If-None-Match"] == "*":
                     return self.reply(412)
@@ -281,10 +289,18 @@ class Slow:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(Handler)
+
+    @contextmanager
+    def counted(self):
+        """A PUT, from its head to its end or that of its client."""
+        with self.lock:
+            self.under_way += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.under_way -= 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "stopped"])
@@ -300,7 +316,7 @@ def test_the_next_push_goes_on(bundle, folder, how):
     assert p.returncode == (130 if how == signal.SIGINT else -9), err
     assert "/b/bundle.json" not in slow.files
     slow.pause = False
-    time.sleep(0.5)  # what was on its way ends
+    wait_for("what was on its way to end", lambda: slow.under_way == 0)
     before = dict(slow.files)
     url = pushed(bundle.ok("push", folder, slow.url + "/b"))
     want = {f"/b/{k}": v for k, v in content(folder).items()}
@@ -310,8 +326,7 @@ def test_the_next_push_goes_on(bundle, folder, how):
         k for k, v in want.items() if v != large and k != "/b/bundle.json"
     }
     bundle.ok("verify", url)
-    slow.server.shutdown()
-    slow.server.server_close()
+    slow.close()
 
 
 def test_a_url_that_is_none(bundle, folder):

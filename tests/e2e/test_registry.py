@@ -1,13 +1,13 @@
 """lib/net/registry against a real registry, with tokens and passwords, and one that lies."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 from lab.lines import Lines, Refused
 from lab.registry import OCI, PASSWORD_LINE, Image, Index, Registry, Tokens, authfile, digest, dumps
+from lab.web import Web
 
 REF = "registry.example/tools/hello:1.0"
 
@@ -153,7 +153,7 @@ def test_a_password_is_said_to_the_registry_itself(client, tmp_path, registry):
         assert "--authfile" in got["message"], got
 
 
-class Liar:
+class Liar(Web):
     """Answers by path: a function of the handler, or (status, headers, body)."""
 
     def __init__(self, answers):
@@ -180,14 +180,7 @@ class Liar:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 @pytest.fixture

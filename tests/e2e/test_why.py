@@ -402,7 +402,7 @@ def test_archive_for_helpers(story):
     file = story.folder / "why.tar"
     r = story.cli.run("cluster", "why", "story", "--bundle", file)
     assert r.code in (0, 2) and f"Wrote {file}" in r.err, r
-    assert file.stat().st_mode & 0o777 == 0o600 and not list(story.folder.glob("*.part"))
+    assert file.stat().st_mode & 0o777 == 0o600 and list(story.folder.glob("why.tar*")) == [file]
     names = run("tar", "-tf", file).stdout.splitlines()
     files = "why.json", "cluster.json", "version.json", "logs/w1/kubelet.service.log"
     assert {f"why/{x}" for x in files} <= set(names)

@@ -5,13 +5,13 @@ import hashlib
 import io
 import os
 import tarfile
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import yaml
 
 from .registry import Registry
+from .web import Web
 
 REPO = Path(__file__).resolve().parents[2]
 COMPONENTS = REPO / "bootstrap/bundle/components.yaml"
@@ -21,7 +21,7 @@ def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-class Upstream:
+class Upstream(Web):
     """program(path) is the file that a program of the bundle is made of; images: {name: Image}."""
 
     def __init__(self, folder, program, images, version="1.37.2", arch="amd64"):
@@ -84,10 +84,7 @@ class Upstream:
             def log_message(self, *args):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(Handler)
 
     def __enter__(self):
         self.registry.__enter__()
@@ -99,8 +96,7 @@ class Upstream:
         return self
 
     def __exit__(self, *exc):
-        self.server.shutdown()
-        self.server.server_close()
+        self.close()
         self.registry.__exit__(*exc)
 
     def mirrors(self):
