@@ -138,7 +138,7 @@ static void add_skew(json_t *facts, int64_t before)
 {
 	int64_t there = kc_json_get_int(facts, "timeMs", 0), now = kc_realtime_ms(), skew = 0;
 
-	if (there && there < before)
+	if (there > 0 && there < before)
 		skew = there - before;
 	else if (there > now)
 		skew = there - now;

@@ -85,6 +85,8 @@ bool why_clock(const struct kc_why_look *l, struct kc_why_finding *f)
 {
 	long long skew = kc_json_get_int(json_object_get(l->doctor, "facts"), "skewMs", 0);
 
+	if (skew < -INT64_MAX)
+		skew = -INT64_MAX; /* whose amount is a number, too */
 	if (llabs(skew) < SKEW_MS)
 		return false;
 	return why_found(f, "synchronise it (chrony or systemd-timesyncd)",

@@ -340,7 +340,7 @@ bool why_etcd_slow(const struct kc_why_look *l, struct kc_why_finding *f)
 	long long all = kc_json_get_int(etcd, "fsyncs", 0), slow = kc_json_get_int(etcd, "slow", 0);
 
 	/* One in twenty, of enough to count. */
-	return all >= 30 && slow * 20 > all &&
+	return all >= 30 && slow > all / 20 &&
 	       why_found(f, "give /var/lib/etcd a disk of its own, or a faster one (an SSD)",
 			 "%lld of etcd's %lld writes took 128 ms or longer", slow, all);
 }

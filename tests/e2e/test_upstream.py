@@ -5,12 +5,12 @@ import os
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 from lab.cli import binary
+from lab.hosts import wait_for
 from lab.registry import Image, Index
 from lab.upstream import COMPONENTS, Upstream, sha256
 
@@ -261,10 +261,7 @@ def test_stopped_in_the_middle(build, upstream):
     place.unlink()
     os.mkfifo(place)  # whoever opens it waits
     p = subprocess.Popen(build.argv(), env=build.env, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not any(h.endswith("/kubelet") for h in upstream.hops):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for("kubelet to be asked for", lambda: any(h.endswith("/kubelet") for h in upstream.hops))
     p.send_signal(signal.SIGINT)
     _, err = p.communicate(timeout=30)
     assert p.returncode == 130 and not build.out.exists(), err
