@@ -256,6 +256,29 @@ static void kubelet_certs(struct spec *s)
 		       "/var/lib/kubelet/pki/kubelet-client-current.pem");
 }
 
+/*
+ * Pods' addresses must come from the block that the Node has. containerd writes the network of the
+ * kubelet's first message and keeps that, and flannel says once who has which block; but a Node
+ * that was deleted comes back with another one, and then no other node finds its pods. Where the
+ * API does not answer, what was right stays right.
+ */
+static const char pod_cidr_script[] =
+	"\n# kubelet.service runs this first. If the Node is gone, or has another block of\n"
+	"# addresses than containerd made the network of, network and pods are made anew.\n"
+	"conf=$(ls /var/lib/cni/net.d/*.conflist 2>/dev/null) || exit 0\n"
+	"if said=$(" BIN "/kubectl --kubeconfig=/etc/kubernetes/kubelet.kubeconfig "
+	"--request-timeout=3s get --raw \"/api/v1/nodes/$node\" 2>&1); then\n"
+	"\tcidr=$(printf %s \"$said\" | sed -n 's/.*\"podCIDR\":\"\\([^\"]*\\)\".*/\\1/p')\n"
+	"\t[ -z \"$cidr\" ] || ! grep -qF \"\\\"$cidr\\\"\" \"$conf\" || exit 0\n"
+	"else\n"
+	"\tcase $said in *'(NotFound)'*) ;; *) exit 0 ;; esac\n"
+	"fi\n"
+	"rm -f \"$conf\"\n"
+	"pods='labels.\"io.cri-containerd.kind\"==sandbox'\n"
+	"for id in $(" BIN "/ctr -n k8s.io containers list -q \"$pods\"); do\n"
+	"\t" BIN "/ctr -n k8s.io tasks kill -s KILL \"$id\" || true\n"
+	"done\n";
+
 static void kubelet(struct spec *s, const char *dns)
 {
 	json_t *flags = kc_pack("[s, s, o, o]", "--config=" CONF "/kubelet.json",
@@ -266,6 +289,8 @@ static void kubelet(struct spec *s, const char *dns)
 	kubelet_certs(s);
 	add_file(s, "file/kubelet.json", CONF "/kubelet.json", "0600",
 		 kc_pack("{s:o}", "$json", kubelet_config(s, dns)));
+	add_file(s, "file/pod-cidr.sh", CONF "/pod-cidr.sh", "0644",
+		 kc_pack("{s:[s, o, s]}", "$cat", "node=", fact("name"), pod_cidr_script));
 	extra_flags(flags, kc_json_at(s->env->cluster, "spec.kubelet.extraArgs"));
 	add_unit(s,
 		 &(struct unit){
@@ -274,15 +299,17 @@ static void kubelet(struct spec *s, const char *dns)
 			 .type = "simple",
 			 .extra = "Environment=PATH=" BIN
 				  ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-				  "KillMode=process\n",
+				  "KillMode=process\n"
+				  "ExecStartPre=-/bin/sh " CONF "/pod-cidr.sh\n",
 			 .program = BIN "/kubelet",
 			 .flags = flags,
 			 .inputs = kc_pack("[s, s, s, s, s, s]", "file/kubelet.json",
 					   "file/kubelet.kubeconfig", "file/ca.crt", "cert/kubelet",
 					   "blob/kube", "link/kubelet"),
-			 .after = kc_pack("[s, s, s, s, s]", "unit/containerd",
+			 .after = kc_pack("[s, s, s, s, s, s, s]", "unit/containerd",
 					  "unit/kubecdn-balance", "link/kubelet-client",
-					  "link/kubelet", "sysctl/net.ipv4.ip_forward"),
+					  "link/kubelet", "link/kubectl", "file/pod-cidr.sh",
+					  "sysctl/net.ipv4.ip_forward"),
 		 });
 }
 

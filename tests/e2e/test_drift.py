@@ -2,6 +2,7 @@
 then has nothing to do. Drifts that stay apart in a plan are made together. One cluster for all."""
 
 import json
+from ipaddress import ip_address, ip_network
 
 import pytest
 from lab.hosts import run, wait_for
@@ -225,6 +226,60 @@ def test_a_deleted_node(story):
     assert story.ready_nodes() == {"cp1", "w1"}
     labels = story.get("node", "w1")["metadata"]["labels"]
     assert labels["kubernetes.io/hostname"] == "w1"
+
+
+def daemon_set(name):
+    """A pod on each worker that waits."""
+    labels = {"app": name}
+    container = {
+        "name": "busybox",
+        "image": "kubecdn.io/busybox:1",
+        "imagePullPolicy": "Never",
+        "command": ["sleep", "99999"],
+    }
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": labels}, "template": template},
+    }
+
+
+def test_a_node_that_comes_back_by_itself(story):
+    """It may have another block of addresses then: its pods get theirs from that one, not from the one
+    that containerd remembers, and other nodes find them. A kubelet that only starts again changes nothing."""
+    w1, network = story.lab["w1"], "cat /var/lib/cni/net.d/*.conflist"
+    inode = "stat -c %i /var/lib/cni/net.d/*.conflist"
+
+    def block():
+        return story.get("node", "w1")["spec"].get("podCIDR")
+
+    def there():
+        """The address of the workers' pod: with a block that it is from, and ready."""
+        (pod,) = story.pods("app=stays")
+        ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+        return ready and ip_address(pod["status"]["podIP"]) in ip_network(block())
+
+    story.create(daemon_set("stays"))
+    wait_for("its pod", there, 60)
+    before, made = block(), sh(w1, inode)
+    sh(w1, "systemctl restart kubelet")
+    wait_for("w1", lambda: "w1" in story.ready_nodes())
+    assert sh(w1, inode) == made and f'"{before}"' in sh(w1, network)
+    for _ in range(5):
+        story.kubectl("delete", "node", "w1")
+        sh(w1, "systemctl restart kubelet")
+        wait_for("w1", lambda: block() and "w1" in story.ready_nodes())
+        if block() != before:
+            break
+    else:
+        raise AssertionError("the test needs another block than before")
+    story.cli.ok("cluster", "validate", "story", "--wait", "60s")
+    assert f'"{block()}"' in sh(w1, network) and before not in sh(w1, network)
+    wait_for("a pod with the new addresses", there, 60)
+    story.kubectl("delete", "daemonset", "stays")
+    story.cli.ok("cluster", "update", "story", "--yes")
 
 
 def test_while_the_api_is_away(story):
