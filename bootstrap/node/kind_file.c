@@ -313,14 +313,31 @@ const struct kc_kind kc_node_dir = {
 	.normalize = kc_node_owned,
 };
 
-/* Does path lead to a certificate that has not expired? */
-static bool leads_to_certificate(const char *path)
+static int read_certificate(const char *path, struct kc_cert_info *ret)
 {
-	_cleanup_cert_info_ struct kc_cert_info info = { 0 };
 	_cleanup_wiped_ char *pem = NULL; /* its key may be in the same file */
+	int r = kc_file_read(path, FILE_MAX, &pem, NULL, NULL);
 
-	return kc_file_read(path, FILE_MAX, &pem, NULL, NULL) == 0 && pem &&
-	       kc_cert_read(pem, &info, NULL) == 0 && time(NULL) < info.not_after;
+	return r < 0 ? r : kc_cert_read(pem ? pem : "", ret, NULL);
+}
+
+/*
+ * Does the link at path lead to a certificate that its owner can live on: one that is valid now and
+ * says the same name as the one that it was given first, which is target?
+ */
+static bool leads_to_certificate(const char *path, const char *target)
+{
+	_cleanup_cert_info_ struct kc_cert_info now = { 0 }, first = { 0 };
+	_cleanup_free_ char *of_first = NULL;
+	const char *slash = strrchr(path, '/');
+
+	of_first = *target == '/' || !slash
+			   ? xstrdup(target)
+			   : xasprintf("%.*s/%s", (int)(slash - path), path, target);
+	if (read_certificate(path, &now) < 0 || time(NULL) >= now.not_after ||
+	    time(NULL) < now.not_before)
+		return false;
+	return read_certificate(of_first, &first) < 0 || streq(now.cn, first.cn);
 }
 
 static int link_find(void *ctx, const struct kc_task *t, json_t **ret_actual, struct kc_err *err)
@@ -353,7 +370,7 @@ static int link_find(void *ctx, const struct kc_task *t, json_t **ret_actual, st
 	/* An initial link is its owner's once it is there: whatever it points to is right, as long
 	 * as its owner can live on it. */
 	if (initial && json_is_true(kc_node_get(t, NULL, "certificate")))
-		initial_ok = leads_to_certificate(path);
+		initial_ok = leads_to_certificate(path, kc_node_str(t, NULL, "target"));
 	*ret_actual = kc_pack("{s:s, s:s, s:b, s:s}", "path", path, "target",
 			      initial && initial_ok ? kc_node_str(t, NULL, "target") : target,
 			      "initial", initial, "rev", hex);

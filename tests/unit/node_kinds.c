@@ -180,30 +180,42 @@ static void repaired_content_is_another_revision(void **state)
 	assert_string_not_equal(again, rev);
 }
 
-/* The kubelet's own link stays where the kubelet moved it, but not at what has expired or is gone.
- */
+static void put_cert(const char *path, const char *cn, long seconds)
+{
+	_cleanup_free_ char *crt = NULL, *key = NULL;
+
+	assert_int_equal(kc_ca_new(cn, seconds, &crt, &key, NULL), 0);
+	assert_int_equal(kc_file_write(path, crt, strlen(crt), 0600, NULL), 0);
+}
+
+static void link_leads(const json_t *want, const char *target)
+{
+	json_auto_t *actual = find(&kc_node_link, want);
+
+	assert_string_equal(kc_json_get_str(actual, "target", ""), target);
+}
+
+/* The kubelet's own link stays where the kubelet moved it, but not at what has expired, is gone, or
+ * is for another node than the one that it was given. */
 static void initial_link_to_a_certificate(void **state)
 {
-	_cleanup_free_ char *path = at("current"), *other = at("other"), *crt = NULL, *key = NULL;
+	_cleanup_free_ char *path = at("current"), *other = at("other"), *initial = at("initial");
 	json_auto_t *want = kc_pack("{s:s, s:s, s:b, s:b}", "path", path, "target", "initial",
-				    "initial", 1, "certificate", 1),
-		    *good = NULL, *gone = NULL, *expired = NULL;
+				    "initial", 1, "certificate", 1);
 
 	assert_int_equal(symlink(other, path), 0);
-	assert_int_equal(kc_ca_new("x", 3600, &crt, &key, NULL), 0);
-	assert_int_equal(kc_file_write(other, crt, strlen(crt), 0600, NULL), 0);
-	good = find(&kc_node_link, want);
-	assert_string_equal(kc_json_get_str(good, "target", ""), "initial");
-	free(crt);
-	free(key);
-	crt = key = NULL;
-	assert_int_equal(kc_ca_new("x", -60, &crt, &key, NULL), 0);
-	assert_int_equal(kc_file_write(other, crt, strlen(crt), 0600, NULL), 0);
-	expired = find(&kc_node_link, want);
-	assert_string_equal(kc_json_get_str(expired, "target", ""), other);
+	put_cert(other, "x", 3600);
+	link_leads(want, "initial"); /* there is none to compare with */
+	put_cert(initial, "x", 3600);
+	link_leads(want, "initial");
+	put_cert(initial, "y", 3600);
+	link_leads(want, other);
+	put_cert(initial, "x", 3600);
+	put_cert(other, "x", -60);
+	link_leads(want, other);
 	unlink(other);
-	gone = find(&kc_node_link, want);
-	assert_string_equal(kc_json_get_str(gone, "target", ""), other);
+	link_leads(want, other);
+	unlink(initial);
 }
 
 static void secret_is_never_shown(void **state)
