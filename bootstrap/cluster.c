@@ -59,6 +59,15 @@ static int make_plan(struct session *s, struct kc_err *err)
 	return r < 0 ? r : kc_reach(&s->hosts, s->plan, s->tasks, err);
 }
 
+/* What waits in the cluster does not know why; all hosts and the API, asked at once, do. */
+static int refer_to_why(const struct session *s, struct kc_err *err)
+{
+	struct kc_err was = *err;
+
+	return kc_fail(err, KC_ETIMEOUT, "%.900s; `kubecdn cluster why %s` names the cause",
+		       was.msg, s->name);
+}
+
 static int apply(struct session *s, struct kc_err *err)
 {
 	json_auto_t *times = NULL, *results = NULL;
@@ -68,6 +77,8 @@ static int apply(struct session *s, struct kc_err *err)
 	results = kc_host_results(times);
 	if (s->io && s->io->hosts)
 		s->io->hosts(s->io->cookie, results);
+	if (r == KC_ETIMEOUT && !s->deleting && !kc_host_count(results).failed)
+		return refer_to_why(s, err);
 	return r < 0 ? kc_host_summary(results, s->name, r, err) : 0;
 }
 
@@ -107,8 +118,9 @@ static int settle(struct session *s, struct kc_err *err)
 	r = validate_wait(s, s->o->wait_ms ? s->o->wait_ms : 300000, &report, err);
 	if (r < 0 || kc_json_get_bool(report, "healthy", false))
 		return r;
-	return kc_fail(err, KC_ETIMEOUT, "cluster %s was made, but is not healthy yet: %s", s->name,
-		       kc_json_get_str(report, "summary", "?"));
+	kc_fail(err, KC_ETIMEOUT, "cluster %s was made, but is not healthy yet: %s", s->name,
+		kc_json_get_str(report, "summary", "?"));
+	return refer_to_why(s, err);
 }
 
 static bool in_manifest(const struct session *s, const char *host)

@@ -34,7 +34,9 @@ struct kc_cluster_opts {
 	bool accept_new_host_keys;
 	int parallelism;  /* 0: default */
 	int max_failures; /* so many hosts failed: no other one is begun; 0: all are tried */
-	long wait_ms;	  /* how long to wait for a healthy cluster after apply; 0: five minutes */
+	/* How long one thing may take to become ready (0: the engine's default), and after the
+	 * apply the cluster to be healthy (0: five minutes). */
+	long wait_ms;
 	const struct kc_cloud *const *clouds; /* NULL-terminated registry */
 	const char
 		*self_dir; /* directory of the running program: where kubecdn-node is looked for */

@@ -202,6 +202,7 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 	s->engine.scan = s->deleting;
 	s->engine.state = s->state;
 	s->engine.threads = s->o->parallelism;
+	s->engine.deadline_ms = s->o->wait_ms;
 	s->engine.give_up.kind = "node";
 	s->engine.give_up.failures = s->o->max_failures;
 	s->engine.guard = session_guard;
