@@ -526,11 +526,15 @@ def test_validate_of_a_sick_cluster(story):
     story.kubectl("run", *pod, "--image=none", "--image-pull-policy=Never")
     sick = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
     patch = ["patch", "node", "w1", "--subresource=status", "-p", json.dumps(sick)]
-    try:
-        story.kubectl(*patch)  # until its kubelet sees it
+
+    def not_ready():
+        story.kubectl(*patch)  # until its kubelet sees it, which may be at once
         r = story.cli.run(*validate)
         assert (r.code, r.err) == (2, ""), r
-        assert re.search(r"^BAD .*\bw1\b", r.out, re.M), r
+        return r if re.search(r"^BAD .*\bw1\b", r.out, re.M) else None
+
+    try:
+        r = wait_for("a sick w1", not_ready)
         assert re.search(r"^BAD .*\bbroken\b", r.out, re.M), r
         assert r.out.splitlines()[-1].startswith("Cluster story is not healthy; `kubecdn cluster why story`")
         checks = story.cli.run(*validate, "-o", "json").json
