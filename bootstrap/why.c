@@ -170,6 +170,38 @@ static int add_pods(struct kc_kube *k, json_t *api, struct kc_err *err)
 	return r;
 }
 
+static const char *about(const json_t *event)
+{
+	return kc_json_get_str(json_object_get(event, "involvedObject"), "name", "");
+}
+
+/* A pod whose status says nothing: the newest warning about it does. */
+static int add_warnings(struct kc_kube *k, json_t *pods, struct kc_err *err)
+{
+	json_auto_t *events = NULL, *newest = json_object();
+	json_t *pod;
+	const json_t *e, *was;
+	size_t i;
+	int r = 0;
+
+	if (json_array_size(pods))
+		r = kc_kube_list(k, "/api/v1/namespaces/kube-system/events",
+				 "fieldSelector=type%3DWarning%2CinvolvedObject.kind%3DPod",
+				 &events, err);
+	json_array_foreach(events, i, e) {
+		was = json_object_get(newest, about(e));
+		if (strcmp(kc_json_get_str(e, "lastTimestamp", ""),
+			   kc_json_get_str(was, "lastTimestamp", "")) >= 0)
+			json_object_set(newest, about(e), (json_t *)e);
+	}
+	json_array_foreach(pods, i, pod) {
+		e = json_object_get(newest, kc_json_get_str(pod, "name", ""));
+		if (e && !*kc_json_get_str(pod, "message", ""))
+			json_object_set(pod, "message", json_object_get(e, "message"));
+	}
+	return r;
+}
+
 /* What the API says, and that it says nothing. */
 static json_t *ask_api(struct session *s, json_t *checks)
 {
@@ -187,6 +219,8 @@ static json_t *ask_api(struct session *s, json_t *checks)
 		r = add_nodes(k, api, &why);
 	if (r == 0)
 		r = add_pods(k, api, &why);
+	if (r == 0)
+		r = add_warnings(k, json_object_get(api, "pods"), &why);
 	if (r < 0)
 		json_object_set_new(api, "error", json_string(why.msg));
 	return api;

@@ -81,17 +81,49 @@ bool why_read_only(const struct kc_why_look *l, struct kc_why_finding *f)
 			      "%s is read-only", kc_json_get_str(d, "path", "?"));
 }
 
+static long long skew_of(const json_t *host)
+{
+	const json_t *facts = json_object_get(json_object_get(host, "doctor"), "facts");
+	long long skew = kc_json_get_int(facts, "skewMs", 0);
+
+	/* One whose amount is a number, too. */
+	return skew < -INT64_MAX ? -INT64_MAX : skew;
+}
+
+/* There are others, and all that were asked are as far from this machine's clock: it is wrong, not
+ * they. */
+static bool all_agree(const struct kc_why_look *l)
+{
+	const json_t *hosts = json_object_get(l->evidence, "hosts"), *host;
+	long long mine = skew_of(l->host);
+	size_t i, n = 0;
+
+	json_array_foreach(hosts, i, host) {
+		long long other = skew_of(host);
+
+		if (!json_object_get(host, "doctor"))
+			continue;
+		if ((mine < 0) != (other < 0) || llabs(mine - other) >= SKEW_MS)
+			return false;
+		n++;
+	}
+	return n > 1;
+}
+
 bool why_clock(const struct kc_why_look *l, struct kc_why_finding *f)
 {
-	long long skew = kc_json_get_int(json_object_get(l->doctor, "facts"), "skewMs", 0);
+	long long skew = skew_of(l->host);
+	bool ours;
 
-	if (skew < -INT64_MAX)
-		skew = -INT64_MAX; /* whose amount is a number, too */
 	if (llabs(skew) < SKEW_MS)
 		return false;
-	return why_found(f, "synchronise it (chrony or systemd-timesyncd)",
-			 "its clock is %lld.%03lld s %s this machine's", llabs(skew) / 1000,
-			 llabs(skew) % 1000, skew > 0 ? "ahead of" : "behind");
+	ours = all_agree(l);
+	return why_found(f,
+			 ours ? "set this machine's clock (chrony or systemd-timesyncd)"
+			      : "synchronise it (chrony or systemd-timesyncd)",
+			 "its clock is %lld.%03lld s %s this machine's%s", llabs(skew) / 1000,
+			 llabs(skew) % 1000, skew > 0 ? "ahead of" : "behind",
+			 ours ? ", as are those of all other hosts" : "");
 }
 
 bool why_swap(const struct kc_why_look *l, struct kc_why_finding *f)

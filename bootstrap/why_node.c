@@ -110,9 +110,13 @@ bool why_cert_expired(const struct kc_why_look *l, struct kc_why_finding *f)
 bool why_cert_early(const struct kc_why_look *l, struct kc_why_finding *f)
 {
 	const json_t *c = cert(l, early);
+	_cleanup_free_ char
+		*again = update(l, "makes it anew"),
+		*fix = xasprintf("compare both machines' clocks with the time; if they are "
+				 "right, %s",
+				 again);
 
-	return c && why_found(f, "compare this machine's clock and the host's with the time",
-			      "%s begins in the future", kc_json_get_str(c, "path", "?"));
+	return c && why_found(f, fix, "%s begins in the future", kc_json_get_str(c, "path", "?"));
 }
 
 bool why_cert_broken(const struct kc_why_look *l, struct kc_why_finding *f)
@@ -175,6 +179,7 @@ bool why_cert_unknown_ca(const struct kc_why_look *l, struct kc_why_finding *f)
 bool why_cert_name(const struct kc_why_look *l, struct kc_why_finding *f)
 {
 	static const char *const needles[] = { "is not allowed to modify node",
+					       "only its own Node object",
 					       "certificate is valid for",
 					       "doesn't contain any IP SANs", NULL };
 	_cleanup_free_ char *fix = update(l, "issues the right one");

@@ -16,7 +16,7 @@ packages="
 	systemd-container debootstrap iproute2 nftables kmod openssh-client openssh-server
 	conntrack ethtool procps
 	clang clang-format clang-tidy codespell shellcheck groff-base mandoc zsh fish python3 python3-venv python3-yaml
-	curl jq socat rsync
+	curl jq socat rsync faketime
 "
 
 # shellcheck disable=SC2086 # a list of names

@@ -12,7 +12,7 @@
 #include "lib/base/str.h"
 #include "lib/codec/json.h"
 
-enum { LINES_MAX = 80, LINE_MAX_BYTES = 400, SHOW_MS = 5000 };
+enum { LINES_READ = 500, LINES_MAX = 80, LINE_MAX_BYTES = 400, SHOW_MS = 5000 };
 
 static const char properties[] =
 	"--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,"
@@ -48,16 +48,39 @@ static json_t *taken(const char *unit)
 	return NULL;
 }
 
-static void add_lines(json_t *log, char *text)
+/* What a line says, without klog's "E1129 01:14:08.331271     520 kubelet.go:3596] ". */
+static const char *saying(const char *line)
 {
-	char *save = NULL;
+	const char *end = strstr(line, "] ");
 
-	for (char *l = strtok_r(text, "\n", &save); l; l = strtok_r(NULL, "\n", &save)) {
-		json_t *line = json_stringn(l, strnlen(l, LINE_MAX_BYTES));
+	return end && end - line < 80 ? end + 2 : line;
+}
 
-		if (line) /* what is not UTF-8 says nothing */
-			json_array_append_new(log, line);
+/* The newest LINES_MAX of text's lines. What was said ten times a second is there once, and what
+ * was said before that, too. */
+static json_t *lines_of(char *text)
+{
+	json_auto_t *said = json_object(), *newest = json_array();
+	json_t *log = json_array();
+	size_t n = strlen(text);
+
+	while (n && json_array_size(newest) < LINES_MAX) {
+		char *nl = memrchr(text, '\n', n), *line = nl ? nl + 1 : text;
+		json_t *v = json_stringn(line, strnlen(line, LINE_MAX_BYTES));
+		const char *key = v ? saying(json_string_value(v)) : "";
+
+		/* what is not UTF-8 says nothing */
+		if (*key && !json_object_get(said, key)) {
+			json_object_set(said, key, v);
+			json_array_append(newest, v);
+		}
+		json_decref(v);
+		n = nl ? (size_t)(nl - text) : 0;
+		text[n] = '\0';
 	}
+	for (size_t i = json_array_size(newest); i-- > 0;)
+		json_array_append(log, json_array_get(newest, i));
+	return log;
 }
 
 /*
@@ -66,8 +89,8 @@ static void add_lines(json_t *log, char *text)
  */
 static json_t *log_of(const char *unit, const char *started, bool again)
 {
-	_cleanup_free_ char *since = NULL, *out = NULL, *lines = xasprintf("--lines=%d", LINES_MAX);
-	json_t *log = json_array();
+	_cleanup_free_ char *since = NULL, *out = NULL,
+			    *lines = xasprintf("--lines=%d", LINES_READ);
 	struct kc_run run = { .timeout_ms = SHOW_MS };
 	const char *argv[] = { "journalctl",   "--quiet", "--no-pager",
 			       "--output=cat", lines,	  "--unit",
@@ -77,9 +100,7 @@ static json_t *log_of(const char *unit, const char *started, bool again)
 		since = again ? xasprintf("--since=-5s") : xasprintf("--since=%s", started);
 	argv[7] = since;
 	run.argv = argv;
-	if (kc_run(&run, &out, NULL) == 0 && out)
-		add_lines(log, out);
-	return log;
+	return kc_run(&run, &out, NULL) == 0 && out ? lines_of(out) : json_array();
 }
 
 /* How long it has been up, or trying to be. */

@@ -2,32 +2,40 @@
 the one to mend first. One cluster for all; the worker's node is deleted, and has not joined again."""
 
 import json
+import os
 import re
 import time
+from datetime import date
+from pathlib import Path
 
 import pytest
+from lab.cli import assert_refused, pending
 from lab.hosts import run, wait_for
 from lab.packages import unpack
+from lab.plants import CONTROL_PLANE, HOSTS, PKI, PLANTS, TWO, UPDATES
 from lab.story import sh, told
-
-PKI = "/etc/kubernetes/pki"
-CLIENT = "/var/lib/kubelet/pki/kubelet-client-current.pem"
-UNIT = "/etc/systemd/system"
-FAKE_MEMORY = r"s/^SwapTotal:.*/SwapTotal: 524288 kB/"
-SWAPS = r"Filename Type Size Used Priority\n/dev/vdb partition 524284 0 -2\n"
-SWAP = (
-    f"sed '{FAKE_MEMORY}' /proc/meminfo >/run/meminfo; printf '{SWAPS}' >/run/swaps;"
-    "mount --bind /run/meminfo /proc/meminfo; mount --bind /run/swaps /proc/swaps",
-    "umount /proc/meminfo /proc/swaps",
-)
-
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory, kubectl, built):
     with told(tmp_path_factory.mktemp("why"), kubectl) as s:
         s.cli.ok("cluster", "create", "-f", s.file, "--yes")
         s.cli.kubeconfig("story", s.config)
+        s.planted, s.named = set(), {}
         yield s
+        if os.environ.get("KC_WHY_TABLE"):
+            write_table(Path(os.environ["KC_WHY_TABLE"]), s)
+
+
+def write_table(page, story):
+    """Between the page's two marks: every cause that was planted and named."""
+    begin, end = "<!-- named begins -->\n", "<!-- named ends -->\n"
+    head, rest = page.read_text().split(begin)
+    lines = [f"{date.today()}: {len(story.planted)} planted, {len(story.named)} named.\n"]
+    lines += ["| cause | on | s | what it said |", "|---|---|---|---|"]
+    for (cause, node), (seconds, says) in story.named.items():
+        says = says if len(says) < 160 else f"{says[:160]} …"
+        lines.append(f"| `{cause}` | {node} | {seconds:.1f} | {says.replace('|', '/')} |")
+    page.write_text(head + begin + "\n".join(lines) + "\n" + end + rest.split(end)[1])
 
 
 def causes(r):
@@ -42,192 +50,38 @@ def why(story, *flags):
 
 
 def named(story, cause, node, says):
-    """The cause comes in one line with its fix; while a unit is just starting, it may be too early."""
+    """The cause comes in one line with its fix; while a unit is just starting, it may be too early. node:
+    None for any."""
+    story.planted.add((cause, node))
 
     def look():
+        start = time.monotonic()
         r = why(story)
         found = causes(r)
         assert r.code == 2 and len(found) == 1 and r.out.count("cause:") == 1, r
-        assert found[0][:2] == (cause, node), r
+        assert found[0][0] == cause and node in (None, found[0][1]), r
         assert re.search(says, found[0][2]) and found[0][3], r
+        story.named.setdefault((cause, node), (time.monotonic() - start, found[0][2]))
         return r
 
     return wait_for(cause, look, 30, 0.5)
 
 
-def edited(file, sed):
-    """Change a file with sed, and put it back."""
-    return f"cp -p {file} /run/kept; sed -i '{sed}' {file}", f"cat /run/kept >{file}"
-
-
-def reloaded(pair):
-    return tuple(f"{x}; systemctl daemon-reload" for x in pair)
-
-
-def drop_in(unit, line):
-    d = f"/run/systemd/system/{unit}.service.d"
-    return (
-        f"mkdir -p {d}; printf '[Service]\\n{line}\\n' >{d}/x.conf; systemctl daemon-reload",
-        f"rm -r {d}; systemctl daemon-reload",
-    )
-
-
-def holder(port):
-    """Some program of the host's own that has the port, seen to have it."""
-    take = f"systemd-run -q --collect --unit=taker socat TCP-LISTEN:{port},fork,reuseaddr -"
-    seen = f"until ss -ltn | grep -q :{port}; do sleep 0.05; done"
-    return f"systemctl stop kubelet; {take}; {seen}", "systemctl stop taker"
-
-
-# cause: (what to say, plant, undo), on the worker while its kubelet is stopped.
-PLANTS = {
-    "SWAP_ON": ("512 MiB", *SWAP),
-    "DISK_FULL": (
-        "/var/log has",
-        "mount -t tmpfs -o size=4m tmpfs /var/log; dd if=/dev/zero of=/var/log/x bs=4k 2>/dev/null || true",
-        "umount -l /var/log",
-    ),
-    "INODES_FULL": (
-        "/var/log has",
-        "mount -t tmpfs -o size=4m,nr_inodes=20 tmpfs /var/log; for i in $(seq 30); do touch /var/log/$i; "
-        "done 2>/dev/null || true",
-        "umount -l /var/log",
-    ),
-    "DISK_READ_ONLY": (
-        "/var/lib/kubelet is read-only",
-        "mount -o remount,bind,ro /var/lib/kubelet",
-        "mount -o remount,bind,rw /var/lib/kubelet",
-    ),
-    "CGROUP_MISSING": (
-        "no cgroup controller memory",
-        "mount -t tmpfs tmpfs /sys/fs/cgroup/memory",
-        "umount /sys/fs/cgroup/memory",
-    ),
-    "KERNEL_FEATURE": (
-        "has no vxlan",
-        "mkdir -p /run/empty; [ ! -d /sys/module/vxlan ] || mount --bind /run/empty /sys/module;"
-        "[ ! -f /proc/modules ] || mount --bind /dev/null /proc/modules;"
-        "mv /usr/bin/unshare /sbin/modprobe /run/",
-        "umount /sys/module /proc/modules 2>/dev/null || true;"
-        "mv /run/unshare /usr/bin/; mv /run/modprobe /sbin/",
-    ),
-    "PROGRAM_MISSING": ("nft is not installed", "mv /usr/sbin/nft /run/nft", "mv /run/nft /usr/sbin/nft"),
-    "CAPABILITY_MISSING": (
-        "kubelet runs without cap_sys_admin",
-        *drop_in("kubelet", "CapabilityBoundingSet=~CAP_SYS_ADMIN"),
-    ),
-    "CIDR_CLASH": (
-        "10.244.200.0/24 on storage0",
-        "ip link add storage0 type bridge; ip addr add 10.244.200.1/24 dev storage0; ip link set storage0 up",
-        "ip link del storage0",
-    ),
-    "ROUTE_WRONG": ("no way to CP:6443", "ip route add unreachable CP/32", "ip route del unreachable CP/32"),
-    "PORT_BLOCKED": (
-        "cannot connect to the API server",
-        "nft add table ip x; nft 'add chain ip x y { type filter hook output priority 0; }';"
-        "nft add rule ip x y ip daddr CP tcp dport 6443 drop",
-        "nft delete table ip x",
-    ),
-    "PORT_IN_USE": ("port 10250, which kubelet needs, is taken by .*socat", *holder(10250)),
-    "PROGRAM_DAMAGED": (
-        "kubelet is gone",
-        "mv /opt/kubecdn/bin/kubelet /run/kubelet.link",
-        "mv /run/kubelet.link /opt/kubecdn/bin/kubelet",
-    ),
-    "CERT_EXPIRED": (
-        f"{CLIENT} has ended",
-        f"cp -P {CLIENT} /run/link; ln -sf /run/old.pem {CLIENT}",
-        f"cp -P --remove-destination /run/link {CLIENT}",
-    ),
-    "CERT_BROKEN": (
-        "kube-proxy.crt is missing",
-        f"mv {PKI}/kube-proxy.crt /run/kept",
-        f"mv /run/kept {PKI}/kube-proxy.crt",
-    ),
-    "CERT_UNKNOWN_CA": (
-        "ca.crt is not the cluster's CA",
-        f"cp -p {PKI}/ca.crt /run/ca; cat /run/other-ca.pem >{PKI}/ca.crt",
-        f"cat /run/ca >{PKI}/ca.crt",
-    ),
-    "FLAG_UNKNOWN": (
-        "unknown flag: --no-such-flag",
-        *reloaded(edited(f"{UNIT}/kubelet.service", r"s|--hostname-override|--no-such-flag=1 &|")),
-    ),
-    "CONFIG_INVALID": (
-        "failed to load kubelet config file",
-        *edited("/etc/kubecdn/kubelet.json", r's|"failSwapOn"|"failSwapOnn"|;s|^{|{{|'),
-    ),
-    "UNIT_MASKED": (
-        "kube-proxy.service is masked",
-        "systemctl mask --runtime -q kube-proxy; mv /etc/systemd/system/kube-proxy.service /run/kept;"
-        "systemctl daemon-reload",
-        "mv /run/kept /etc/systemd/system/kube-proxy.service; systemctl unmask --runtime -q kube-proxy;"
-        "systemctl start kube-proxy",
-    ),
-    "UNIT_STOPPED": ("containerd is stopped", "systemctl stop containerd", "systemctl start containerd"),
-    "IMAGE_MISSING": (
-        "pause is not among its images",
-        "/opt/kubecdn/bin/ctr -n k8s.io images tag --force kubecdn.io/pause:1 kept:1 >/dev/null;"
-        "/opt/kubecdn/bin/ctr -n k8s.io images rm kubecdn.io/pause:1 >/dev/null",
-        "/opt/kubecdn/bin/ctr -n k8s.io images tag kept:1 kubecdn.io/pause:1 >/dev/null",
-    ),
-    "NODE_DELETED": ("had a Node", "", ""),
-    "KEY_ACCESS": (
-        "kube-proxy has a private key",
-        f"chmod 0644 {PKI}/kube-proxy.key",
-        f"chmod 0600 {PKI}/kube-proxy.key",
-    ),
-    "RESOLVER_LOOP": (
-        "only name server is 127.0.0.53",
-        "cp /etc/resolv.conf /run/kept; echo nameserver 127.0.0.53 >/etc/resolv.conf",
-        "cat /run/kept >/etc/resolv.conf",
-    ),
-    "CHANGED": (
-        "sysctl/net.ipv4.ip_forward has another value",
-        "sysctl -qw net.ipv4.ip_forward=0",
-        "sysctl -qw net.ipv4.ip_forward=1",
-    ),
-    "FIREWALL_ACTIVE": (
-        "firewalld is active",
-        "printf '[Service]\\nExecStart=/bin/sleep 9999\\n' >/run/systemd/system/firewalld.service;"
-        "systemctl start firewalld",
-        "systemctl stop firewalld; rm /run/systemd/system/firewalld.service; systemctl daemon-reload",
-    ),
-}
-
-
 @pytest.fixture(scope="module")
 def stuff(story):
-    """An old certificate and another CA, made by openssl with the cluster's own CA."""
-    cp1, w1 = story.lab["cp1"], story.lab["w1"]
-    subject = "/O=system:nodes/CN=system:node:w1"
-    made = sh(
-        cp1,
-        f"cd /run; openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj {subject} "
-        "-keyout k.pem -out r.pem 2>/dev/null;"
-        f"openssl x509 -req -in r.pem -CA {PKI}/ca.crt -CAkey {PKI}/ca.key -set_serial 7 -days 0 "
-        "-out c.pem 2>/dev/null; cat c.pem k.pem",
-    )
-    w1.put("/etc/old.pem", made + "\n", 0o600)
-    other = story.folder / "other"
-    run(
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-subj",
-        "/CN=other",
-        "-keyout",
-        other,
-        "-out",
-        f"{other}.pem",
-    )
-    w1.put("/etc/other-ca.pem", (story.folder / "other.pem").read_text())
-    sh(w1, "cp -p /etc/old.pem /etc/other-ca.pem /run/; rm /etc/old.pem /etc/other-ca.pem")
+    """The kubelet's client certificate, but that of yesterday, of tomorrow or of another node; another CA."""
+    pki, made = story.lab["cp1"].root / PKI.lstrip("/"), story.folder / "made"
+    made.mkdir()
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", made / "key")
+    sign = ("x509", "-req", "-in", made / "csr", "-CA", pki / "ca.crt", "-CAkey", pki / "ca.key")
+    for name, node, at in (("old", "w1", "-2d"), ("early", "w1", "+2d"), ("another", "w9", "+0d")):
+        subject = f"/O=system:nodes/CN=system:node:{node}"
+        run("openssl", "req", *key, "-subj", subject, "-out", made / "csr")
+        cert = run("faketime", "-f", at, "openssl", *sign, "-set_serial", "7", "-days", "1").stdout
+        story.lab["w1"].put(f"/etc/{name}.pem", cert + (made / "key").read_text(), 0o600)
+    run("openssl", "req", "-x509", *key, "-subj", "/CN=other", "-out", made / "ca")
+    story.lab["w1"].put("/etc/other-ca.pem", (made / "ca").read_text())
+    sh(story.lab["w1"], "mv /etc/*.pem /run/")
 
 
 def fill(story, script):
@@ -253,6 +107,33 @@ def test_nothing_is_wrong(story):
     wait_for("nothing to tell", healthy, 60, 1)
 
 
+def test_a_pod_that_cannot_start(story):
+    """Its status says no more than ContainerCreating; a warning says why. An update mends it."""
+    story.kubectl("delete", "configmap", "coredns", "-n", "kube-system")
+    story.kubectl("delete", "pods", "-n", "kube-system", "-l", "k8s-app=kube-dns", "--wait=false")
+    named(story, "SYSTEM_POD", None, 'ContainerCreating .*configmap "coredns" not found')
+    plan = story.cli.plan("update", "-f", story.file)
+    assert pending(plan) == {"kube/ConfigMap/kube-system/coredns": "create"}
+    story.cli.ok("cluster", "update", "story", "--yes")
+    assert why(story).out == "Cluster story is healthy.\n"
+
+
+def test_an_update_that_waits_in_vain(story):
+    """No longer than --wait, and it says who knows more."""
+    quota, there = ("quota", "none"), ("-n", "kube-system")
+    story.kubectl("create", *quota, "--hard=pods=0", *there)
+    story.kubectl("delete", "pods", "-l", "k8s-app=flannel", *there)
+    try:
+        r = story.cli.run("cluster", "update", "story", "--yes", "--wait", "3s")
+        said = "flannel: not ready after 3 s: .*; `kubecdn cluster why story` names the cause"
+        assert_refused(r, said)
+    finally:
+        story.kubectl("delete", *quota, *there)
+        # or its controller tries again later and later
+        story.kubectl("annotate", "daemonset", "flannel", "kubecdn.test/again=1", *there)
+    story.cli.ok("cluster", "update", "story", "--yes")
+
+
 @pytest.mark.parametrize("cause", PLANTS)
 def test_planted(story, stuff, cause):
     says, do, undo = PLANTS[cause]
@@ -266,12 +147,19 @@ def test_planted(story, stuff, cause):
         sh(story.lab["w1"], fill(story, undo))
 
 
-TWO = [
-    ("SWAP_ON", "FLAG_UNKNOWN"),
-    ("PORT_IN_USE", "CERT_EXPIRED"),
-    ("CIDR_CLASH", "PORT_BLOCKED"),
-    ("PROGRAM_MISSING", "UNIT_STOPPED"),
-]
+def test_an_update_mends_what_it_should(story, stuff):
+    """All at once, and nothing is undone by hand."""
+    sh(story.lab["w1"], "systemctl stop kubelet")
+    sh(story.lab["w1"], ";".join(PLANTS[c][1] for c in PLANTS if c in UPDATES))
+    story.kubectl("delete", "node", "w1", "--ignore-not-found")
+    sh(story.lab["w1"], "systemctl start --no-block kubelet || true")
+    r = why(story)
+    found = causes(r) + re.findall(r"^then: (\S+) (\S+): (.+); fix: (.+)$", r.out, re.M)
+    found = [f for f in found if f[0] != "NAMESERVER_SILENT"]  # the lab has none that answers
+    assert found and all("kubecdn cluster update story --yes" in f[3] for f in found), r
+    story.cli.ok("cluster", "update", "story", "--yes")
+    # What a unit said before it was mended is told for some seconds more.
+    wait_for("nothing to tell", lambda: why(story).out == "Cluster story is healthy.\n", 30, 1)
 
 
 @pytest.mark.parametrize(("first", "second"), TWO)
@@ -286,38 +174,6 @@ def test_of_two_the_first_to_mend(story, stuff, first, second):
         sh(story.lab["w1"], fill(story, ";".join(p[2] for p in plants)))
 
 
-# cause: (node, what to say, plant, undo), of hosts that cannot be asked or are not ours any more.
-HOSTS = {
-    "SSH_UNREACHABLE": ("w1", "refused on port 22", "systemctl stop ssh.socket ssh", "systemctl start ssh"),
-    "SSH_AUTH": (
-        "w1",
-        "refused",
-        "chmod 0777 /root/.ssh/authorized_keys",
-        "chmod 0600 /root/.ssh/authorized_keys",
-    ),
-    "SSH_HOST_KEY": (
-        "w1",
-        "HOST KEY CHANGED",
-        "cp -p /etc/ssh/ssh_host_ed25519_key* /run/; rm /etc/ssh/ssh_host_ed25519_key*;"
-        "ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key; systemctl restart ssh",
-        "cp -p /run/ssh_host_ed25519_key* /etc/ssh/; systemctl restart ssh",
-    ),
-    "HOST_EMPTY": (
-        "w1",
-        "nothing of the cluster",
-        "mv /var/lib/kubecdn /run/kept.d",
-        "mv /run/kept.d /var/lib/kubecdn",
-    ),
-    "HOST_FOREIGN": (
-        "w1",
-        "belongs to cluster other",
-        *edited(
-            "/var/lib/kubecdn/marker.json", 's/"cluster":"story"/"cluster":"other"/;s/"uid":"./"uid":"x/'
-        ),
-    ),
-}
-
-
 @pytest.mark.parametrize("cause", HOSTS)
 def test_host(story, cause):
     node, says, do, undo = HOSTS[cause]
@@ -328,43 +184,6 @@ def test_host(story, cause):
         sh(story.lab[node], undo)
 
 
-UP = "systemctl start etcd kube-apiserver"
-# The same of the control plane, whose API is down then.
-CONTROL_PLANE = {
-    "UNIT_STOPPED": ("kube-apiserver is stopped", "systemctl stop kube-apiserver", UP),
-    "FLAG_UNKNOWN": (
-        "kube-apiserver says: .*unknown flag: --no-such-flag",
-        "systemctl stop kube-apiserver;"
-        + reloaded(edited(f"{UNIT}/kube-apiserver.service", r"s|--profiling|--no-such-flag=1 &|"))[0]
-        + "; systemctl start --no-block kube-apiserver",
-        f"cat /run/kept >{UNIT}/kube-apiserver.service; systemctl daemon-reload;"
-        "systemctl restart kube-apiserver",
-    ),
-    "ETCD_DATA_LOST": (
-        "member0.* is gone",
-        "systemctl stop kube-apiserver etcd; mv /var/lib/etcd/member0 /var/lib/etcd/kept;"
-        "systemctl start --no-block etcd kube-apiserver",
-        f"mv /var/lib/etcd/kept /var/lib/etcd/member0; {UP}",
-    ),
-    "PORT_IN_USE": (
-        "port 6443, which kube-apiserver needs",
-        "systemctl stop kube-apiserver;" + holder(6443)[0] + "; systemctl start --no-block kube-apiserver",
-        f"systemctl stop taker; {UP}; systemctl start kubelet",
-    ),
-    "CONFIG_INVALID": (
-        "kube-apiserver says",
-        edited("/etc/kubernetes/encryption.json", "s/^{/{{/")[0]
-        + "; systemctl restart --no-block kube-apiserver",
-        f"cat /run/kept >/etc/kubernetes/encryption.json; {UP}",
-    ),
-}
-
-
-API = "$(systemctl show -P MainPID kube-apiserver)"
-# One that hangs takes its ten seconds once.
-CONTROL_PLANE["API_DOWN"] = ("no answer|timed out|10 s", f"kill -STOP {API}", f"kill -CONT {API}")
-
-
 @pytest.mark.parametrize("cause", CONTROL_PLANE)
 def test_control_plane(story, cause):
     says, do, undo = CONTROL_PLANE[cause]
@@ -373,6 +192,27 @@ def test_control_plane(story, cause):
         named(story, cause, "cp1", says)
     finally:
         sh(story.lab["cp1"], undo)
+
+
+@pytest.fixture
+def late(story):
+    """For the program it is a minute and a half later than for the hosts."""
+    fake = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+    story.cli.extra_env = {
+        "LD_PRELOAD": str(fake),
+        "FAKETIME": "+90s",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "ASAN_OPTIONS": "verify_asan_link_order=0",
+    }
+    yield
+    story.cli.extra_env = {}
+
+
+def test_whose_clock(story, late):
+    """Hosts that agree with each other are right."""
+    says = r"its clock is (89|90)\.\d{3} s behind this machine's, as are those of all other hosts"
+    r = named(story, "CLOCK_SKEW", "cp1", says)
+    assert "set this machine's clock" in causes(r)[0][3], r
 
 
 @pytest.mark.slow
@@ -395,6 +235,17 @@ def test_a_slow_disk(story):
         assert "took 128 ms or longer" in found["text"] and "SSD" in found["fix"]
     finally:
         sh(cp1, "systemctl stop slow; systemctl restart etcd")
+
+
+def test_mended(story):
+    """What was planted is gone; an update brings the node back, and there is no cause any more."""
+    sh(story.lab["w1"], "systemctl restart kubelet")
+    # While the API was away their pods ended again and again, and now wait for minutes.
+    wait_for("the API", lambda: story.kubectl("get", "--raw", "/readyz", check=False) == "ok", 60)
+    story.kubectl("delete", "pods", "-n", "kube-system", "--all", "--wait=false")
+    story.cli.ok("cluster", "update", "story", "--yes", "--wait", "2m")
+    # What ends again and again is told for some seconds more.
+    wait_for("nothing to tell", lambda: why(story).out == "Cluster story is healthy.\n", 60, 1)
 
 
 def test_archive_for_helpers(story):

@@ -250,6 +250,32 @@ static void what_comes_first(void **state)
 	      "cp1", "UNIT_STOPPED");
 }
 
+/* What is said of w1's clock where cp1 is that far from this machine's. */
+static void clock_of_w1(const char *doctor_of_cp1, const char *says)
+{
+	static const char *const w1 = DOCTOR("\"facts\": {\"skewMs\": -90000}");
+	json_auto_t *e = evidence_of(w1, NONE, "worker"), *found = NULL;
+	_cleanup_free_ char *text = xasprintf("{\"name\": \"cp1\"%s}", doctor_of_cp1);
+	json_t *cp = NULL;
+	const json_t *f;
+
+	assert_int_equal(kc_json_parse(text, strlen(text), "host", &cp, NULL), 0);
+	json_array_append_new(json_object_get(e, "hosts"), cp);
+	found = kc_why_judge(e);
+	f = kc_json_find(found, "node", "w1");
+	assert_string_equal(kc_json_get_str(f, "id", ""), "CLOCK_SKEW");
+	assert_non_null(strstr(kc_json_get_str(f, "fix", ""), says));
+}
+
+static void whose_clock(void **state)
+{
+	clock_of_w1(", \"doctor\": {\"facts\": {\"skewMs\": -86000}}", "set this machine's");
+	clock_of_w1(", \"doctor\": {\"facts\": {\"skewMs\": -84000}}", "synchronise it");
+	clock_of_w1(", \"doctor\": {\"facts\": {\"skewMs\": 9223372036854775807}}", "synchronise");
+	clock_of_w1(", \"doctor\": {}", "synchronise it");
+	clock_of_w1("", "synchronise it");
+}
+
 /* A log may hold anything. */
 static void one_line_without_controls(void **state)
 {
@@ -301,6 +327,7 @@ int main(void)
 		cmocka_unit_test(every_cause),	 cmocka_unit_test(no_cause_is_forgotten),
 		cmocka_unit_test(nothing_wrong), cmocka_unit_test(what_comes_first),
 		cmocka_unit_test(secrets_go),	 cmocka_unit_test(one_line_without_controls),
+		cmocka_unit_test(whose_clock),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
