@@ -1,5 +1,5 @@
 #!/bin/sh
-# DNS failover; many hosts; our bootstrap and kubeadm's side by side on lab hosts. Prints tables and writes build/bench.
+# The engine; DNS failover; many hosts; our bootstrap and kubeadm's side by side on lab hosts. Prints tables and writes build/bench.
 # usage: [BENCH_RUNS=3] [BENCH_QUIET=60] [BENCH_TUNED=1] tools/bench.sh
 set -eu
 
@@ -13,6 +13,11 @@ fi
 export PYTHONPATH="$top/tests" PYTHONDONTWRITEBYTECODE=1
 python="${XDG_CACHE_HOME:-$HOME/.cache}/kubecdn/venv/bin/python"
 failed=0
+mkdir -p "$top/build/bench"
+for part in engine regions; do
+	"$top/build/release/tests/bench-$part" >"$top/build/bench/$part.json" || failed=1
+	cat "$top/build/bench/$part.json"
+done
 "$python" -m bench.failover || failed=1
 "$python" -m bench.hosts || failed=1
 "$python" -m bench || failed=1

@@ -432,8 +432,13 @@ static int run_main(struct kc_run *r, struct kc_job *j, struct kc_err *err)
 	return be_ready(r, j, err);
 }
 
-/* Full jitter: the first steps are short, for what is local and fast. */
-static int64_t backoff(const struct kc_engine *e, const struct kc_provider *p, unsigned tries)
+/*
+ * The first steps are short, for what is local and fast. Later ones are a part of what the wait
+ * took so far: it is noticed to be over a tenth too late, on average, and one of ten minutes asks
+ * some fifty times.
+ */
+static int64_t backoff(const struct kc_engine *e, const struct kc_provider *p, unsigned tries,
+		       int64_t spent_ms)
 {
 	int64_t first = e->backoff_ms > 0 ? e->backoff_ms : BACKOFF_MS;
 	int64_t max = first << (tries < 16 ? tries : 16);
@@ -441,10 +446,12 @@ static int64_t backoff(const struct kc_engine *e, const struct kc_provider *p, u
 		p->limits && p->limits->poll_max_ms > 0 ? p->limits->poll_max_ms : BACKOFF_MAX;
 	uint32_t rnd;
 
-	kc_random(&rnd, sizeof(rnd));
+	if (cap > spent_ms / 4)
+		cap = spent_ms / 4 > first ? spent_ms / 4 : first;
 	if (max > cap)
 		max = cap;
-	return 1 + (int64_t)(rnd % (uint64_t)max);
+	kc_random(&rnd, sizeof(rnd));
+	return 1 + max / 2 + (int64_t)(rnd % (uint64_t)(max / 2 + 1));
 }
 
 static int wait_more(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms, struct kc_err *err)
@@ -462,7 +469,7 @@ static int wait_more(struct kc_run *r, struct kc_job *j, int64_t *ret_delay_ms, 
 			       j->waiting.msg);
 	if (news)
 		kc_call_event(&c, KC_EV_WAIT, *j->waiting.msg ? j->waiting.msg : NULL, NULL);
-	*ret_delay_ms = backoff(r->engine, j->node->provider, j->tries++);
+	*ret_delay_ms = backoff(r->engine, j->node->provider, j->tries++, spent);
 	if (*ret_delay_ms > limit - spent)
 		*ret_delay_ms = limit - spent + 1;
 	j->slept_ms += *ret_delay_ms;

@@ -61,7 +61,7 @@ def named(story, cause, node, says):
         assert r.code == 2 and len(found) == 1 and r.out.count("cause:") == 1, r
         assert found[0][0] == cause and node in (None, found[0][1]), r
         assert re.search(says, found[0][2]) and found[0][3], r
-        story.named.setdefault((cause, node), (time.monotonic() - start, found[0][2]))
+        story.named.setdefault((cause, found[0][1]), (time.monotonic() - start, found[0][2]))
         return r
 
     return wait_for(cause, look, 30, 0.5)
