@@ -36,7 +36,7 @@ static const struct kc_opt apply_opts[] = {
 	{ "authfile", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_AUTHFILE",
 	  .doc = "Credentials for its URL, as `docker login` writes them" },
 	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m",
-	  .doc = "How long to wait for one thing to be ready, and then for a healthy cluster" },
+	  .doc = "How long to wait for each thing, then for a healthy cluster" },
 	{ "accept-new-host-keys", .type = KC_OPT_FLAG,
 	  .doc = "Pin unknown SSH host keys; a changed key is still refused" },
 	{ NULL },
