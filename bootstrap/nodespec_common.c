@@ -273,11 +273,12 @@ static const char pod_cidr_script[] =
 	"else\n"
 	"\tcase $said in *'(NotFound)'*) ;; *) exit 0 ;; esac\n"
 	"fi\n"
-	"rm -f \"$conf\"\n"
+	"# The network last: killed in between, the next start sees it and does all of it again.\n"
 	"pods='labels.\"io.cri-containerd.kind\"==sandbox'\n"
 	"for id in $(" BIN "/ctr -n k8s.io containers list -q \"$pods\"); do\n"
 	"\t" BIN "/ctr -n k8s.io tasks kill -s KILL \"$id\" || true\n"
-	"done\n";
+	"done\n"
+	"rm -f \"$conf\"\n";
 
 static void kubelet(struct spec *s, const char *dns)
 {
