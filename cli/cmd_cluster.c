@@ -35,7 +35,7 @@ static const struct kc_opt apply_opts[] = {
 	  .doc = "Directory, file or URL of a bundle (default: the newest built)" },
 	{ "authfile", .type = KC_OPT_STRING, .meta = "FILE", .env = "KUBECDN_AUTHFILE",
 	  .doc = "Credentials for its URL, as `docker login` writes them" },
-	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m",
+	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m", .min = 1000,
 	  .doc = "How long to wait for each thing, then for a healthy cluster" },
 	{ "accept-new-host-keys", .type = KC_OPT_FLAG,
 	  .doc = "Pin unknown SSH host keys; a changed key is still refused" },

@@ -29,7 +29,7 @@ static const struct kc_opt serve_opts[] = {
 	  .doc = "Its private key, Ed25519 in PEM, which only its owner may read" },
 	{ "kubeconfig", .type = KC_OPT_STRING, .meta = "FILE",
 	  .doc = "The region's cluster (default: the one that this pod runs in)" },
-	{ "interval", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5s",
+	{ "interval", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5s", .min = 100,
 	  .doc = "Between two rounds" },
 	{ "health-ca", .type = KC_OPT_STRING, .meta = "FILE",
 	  .doc = "Who signs the certificates that https checks see (default: the system's)" },
@@ -126,8 +126,6 @@ static int begin(struct serve *s, const struct kc_args *args, struct kc_err *err
 		return kc_cli_usage(err, "--region NAME and --key FILE are needed");
 	s->region = xstrdup(kc_args_str(args, "region"));
 	s->interval_ms = kc_args_long(args, "interval", 0);
-	if (s->interval_ms < 100)
-		return kc_cli_usage(err, "--interval is at least 100ms");
 	s->once = kc_args_bool(args, "once");
 	s->api.kubeconfig = s->elector_api.kubeconfig = kc_args_str(args, "kubeconfig");
 	r = read_files(s, args, err);

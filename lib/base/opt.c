@@ -187,6 +187,10 @@ static int check(const struct kc_opt *o, const char *from, const char *value, st
 			return kc_fail(err, KC_EINVAL,
 				       "%s: \"%s\" is not a duration; write 90s, 5m or 2h", from,
 				       value);
+		if (n < o->min)
+			return kc_fail(err, KC_EINVAL, "%s: \"%s\" is too short; at least %ld%s",
+				       from, value, o->min < 1000 ? o->min : o->min / 1000,
+				       o->min < 1000 ? "ms" : "s");
 		return 0;
 	case KC_OPT_ENUM:
 		for (const char *const *c = o->choices; *c; c++)

@@ -30,7 +30,7 @@ enum kc_opt_type {
 	KC_OPT_FLAG = 1, /* present or not; --flag=false (or 0) is understood */
 	KC_OPT_STRING,	 /* anything but the empty string */
 	KC_OPT_INT,	 /* min..max */
-	KC_OPT_DURATION, /* kc_parse_duration(); read in milliseconds */
+	KC_OPT_DURATION, /* kc_parse_duration(), min or more; read in milliseconds */
 	KC_OPT_ENUM,	 /* one of choices */
 };
 
@@ -42,7 +42,7 @@ struct kc_opt {
 	const char *def;	    /* default as text, or NULL */
 	const char *env;	    /* environment variable, or NULL */
 	const char *const *choices; /* of an enum, NULL-terminated */
-	long min, max;		    /* of an int */
+	long min, max;		    /* of an int; min of a duration, too, in ms */
 	const char *doc;	    /* one line */
 };
 

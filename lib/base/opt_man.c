@@ -137,6 +137,8 @@ static void option(struct page *g, const struct kc_opt *o)
 	sentence(g->out, o->doc);
 	if (o->type == KC_OPT_INT)
 		kc_buf_printf(g->out, "From %ld to %ld.\n", o->min, o->max);
+	else if (o->min)
+		kc_buf_printf(g->out, "At least %ld ms.\n", o->min);
 	if (o->def) {
 		kc_buf_puts(g->out, "The default is ");
 		puts_text(g->out, o->def);

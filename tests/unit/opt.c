@@ -22,7 +22,9 @@ static const struct kc_opt create_opts[] = {
 	{ "file", 'f', KC_OPT_STRING, "FILE", .doc = "Manifest, - for stdin" },
 	{ "yes", 'y', KC_OPT_FLAG, .doc = "Do it" },
 	{ "workers", .type = KC_OPT_INT, .meta = "N", .min = 0, .max = 500, .doc = "Workers" },
-	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m", .doc = "Wait" },
+	{ "wait", .type = KC_OPT_DURATION, .meta = "DURATION", .def = "5m", .min = 1000,
+	  .doc = "Wait" },
+	{ "tick", .type = KC_OPT_DURATION, .meta = "DURATION", .min = 100, .doc = "Tick" },
 	{ NULL },
 };
 static const struct kc_opt global[] = {
@@ -152,6 +154,9 @@ static void test_wrong_values(void **state)
 	BAD("--file: the value is empty; give a FILE", "cluster", "create", "--file=");
 	BAD("--wait: \"5\" is not a duration; write 90s, 5m or 2h", "cluster", "create",
 	    "--wait=5");
+	BAD("--wait: \"999ms\" is too short; at least 1s", "cluster", "create", "--wait=999ms");
+	BAD("--wait: \"0\" is too short; at least 1s", "cluster", "create", "--wait=0");
+	BAD("--tick: \"99ms\" is too short; at least 100ms", "cluster", "create", "--tick=99ms");
 	BAD("--output: \"xml\" is not one of text or json", "version", "-o", "xml");
 	BAD("--yes: \"maybe\" is neither true nor false", "cluster", "create", "--yes=maybe");
 	BAD("kc version takes no argument, but got \"x\"; see `kc version --help`", "version", "x");
