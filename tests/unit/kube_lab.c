@@ -131,6 +131,22 @@ void kube_lab_start(struct kube_lab *lab)
 		free(*p);
 }
 
+void kube_lab_freeze(const struct kube_lab *lab)
+{
+	siginfo_t stopped;
+
+	/* Until all of its threads have seen the signal, it may still answer. */
+	if (kill(lab->etcd, SIGSTOP) < 0 ||
+	    waitid(P_PID, (id_t)lab->etcd, &stopped, WSTOPPED | WNOWAIT) < 0)
+		abort();
+}
+
+void kube_lab_thaw(const struct kube_lab *lab)
+{
+	if (kill(lab->etcd, SIGCONT) < 0)
+		abort();
+}
+
 void kube_lab_stop(struct kube_lab *lab)
 {
 	if (lab->api > 0) {

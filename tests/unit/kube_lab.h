@@ -17,6 +17,9 @@ struct kube_lab {
 bool kube_lab_init(struct kube_lab *lab);
 void kube_lab_start(struct kube_lab *lab);
 void kube_lab_stop(struct kube_lab *lab);
+/* From here on etcd, and so most of the API, answers nothing, until it is thawed. */
+void kube_lab_freeze(const struct kube_lab *lab);
+void kube_lab_thaw(const struct kube_lab *lab);
 /* As a cluster's administrator; owned strings. */
 struct kc_kube_conf kube_lab_conf(const struct kube_lab *lab);
 

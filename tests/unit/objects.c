@@ -1,11 +1,9 @@
 /* The kinds of lib/objects, and net-kube below them, against a real API server. */
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/wait.h>
 #include <cmocka.h>
 
 #include "lib/base/clock.h"
@@ -550,18 +548,15 @@ static void test_silent(void **state)
 	_cleanup_kube_ctx_ struct kc_kube_ctx *mine = kc_kube_ctx_new(conf, NULL);
 	struct kc_task t = task(cm, NULL);
 	struct kc_err first = { 0 }, second = { 0 };
-	siginfo_t stopped;
 	int64_t start;
 
 	must(kc_kube_object.find(mine, &t, &actual, &first), &first);
 	json_decref(TAKE(actual));
-	assert_int_equal(kill(lab.etcd, SIGSTOP), 0);
-	/* Until all of its threads have seen the signal, it may still answer. */
-	assert_int_equal(waitid(P_PID, (id_t)lab.etcd, &stopped, WSTOPPED | WNOWAIT), 0);
+	kube_lab_freeze(&lab);
 	kc_kube_object.find(mine, &t, &actual, &first);
 	start = kc_now_ms();
 	kc_kube_object.find(mine, &t, &actual, &second);
-	assert_int_equal(kill(lab.etcd, SIGCONT), 0);
+	kube_lab_thaw(&lab);
 	assert_true(!actual && kc_now_ms() - start < 5000);
 	assert_int_equal(first.code, KC_EAGAIN);
 	assert_non_null(strstr(first.msg, "the Kubernetes API: no answer within 10 s"));
