@@ -191,14 +191,10 @@ static int write_all(const char *dir, const char *path, const json_t *bundle, st
 int kc_bundle_tar_write(const char *dir, const char *path, const json_t *bundle, struct kc_err *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s.part", path);
-	_cleanup_close_ int fd = -1;
 	int r = write_all(dir, tmp, bundle, err);
 
-	if (r == 0) {
-		fd = open(tmp, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || fsync(fd) < 0 || rename(tmp, path) < 0)
-			r = kc_fail_errno(err, errno, "%s", path);
-	}
+	if (r == 0)
+		r = kc_file_publish(tmp, path, err);
 	if (r < 0)
 		unlink(tmp);
 	return r;

@@ -130,7 +130,6 @@ static int pack(const struct kc_parts *p, const char *path, const char *note,
 		const char *packed_dir, json_t *entry, struct kc_err *err)
 {
 	_cleanup_free_ char *tmp = xasprintf("%s/.new", packed_dir), *to = NULL, *text = NULL;
-	_cleanup_close_ int fd = -1;
 	char hash[KC_SHA256_HEX];
 	uint64_t size;
 	int r;
@@ -141,9 +140,9 @@ static int pack(const struct kc_parts *p, const char *path, const char *note,
 	if (r < 0)
 		return r;
 	to = xasprintf("%s/%s.zst", packed_dir, hash);
-	fd = open(tmp, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0 || rename(tmp, to) < 0)
-		return kc_fail_errno(err, errno, "%s", to);
+	r = kc_file_publish(tmp, to, err);
+	if (r < 0)
+		return r;
 	json_object_set_new(entry, "blob", json_string(hash));
 	json_object_set_new(entry, "blobSize", json_integer((json_int_t)size));
 	text = xasprintf("{\"blob\": \"%s\"}\n", hash);

@@ -122,6 +122,15 @@ int kc_file_write(const char *path, const void *data, size_t len, mode_t mode, s
 	return sync_dir_of(path, err);
 }
 
+int kc_file_publish(const char *tmp, const char *path, struct kc_err *err)
+{
+	_cleanup_close_ int fd = open(tmp, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || fsync(fd) < 0 || rename(tmp, path) < 0)
+		return kc_fail_errno(err, errno, "%s", path);
+	return sync_dir_of(path, err);
+}
+
 int kc_mkdir_p(const char *path, mode_t mode, struct kc_err *err)
 {
 	_cleanup_free_ char *copy = xstrdup(path);

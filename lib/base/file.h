@@ -21,6 +21,9 @@ int kc_file_read_private(const char *path, size_t max, char **ret_text, size_t *
 /* Replace path atomically and durably; a reader sees the old or the new content. Whoever is killed
    in the middle leaves a half beside it whose name starts with a dot. */
 int kc_file_write(const char *path, const void *data, size_t len, mode_t mode, struct kc_err *err);
+/* The same with what somebody has written to tmp, in the same folder. After an error the caller
+   removes tmp. */
+int kc_file_publish(const char *tmp, const char *path, struct kc_err *err);
 /* mkdir -p with this mode for what is made; an existing directory is left as it is. */
 int kc_mkdir_p(const char *path, mode_t mode, struct kc_err *err);
 /* rm -rf that never crosses into another file system and never follows links; absent is success. */
