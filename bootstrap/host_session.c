@@ -17,12 +17,13 @@
 #include "lib/codec/json.h"
 #include "lib/crypto/hash.h"
 
-/* Who are we there, may we become root, and which agent is installed. */
+/* Who are we there, may we become root, which agent is installed, and can it unpack one. */
 static const char probe_script[] =
 	"u=$(id -u); s=no; [ \"$u\" = 0 ] && s=root; "
 	"[ $s = no ] && sudo -n true >/dev/null 2>&1 && s=sudo; "
 	"h=$(sha256sum " KC_NODE_AGENT " 2>/dev/null | cut -d\" \" -f1); "
-	"echo \"$0 $s ${h:--}\"";
+	"g=-; command -v gzip >/dev/null 2>&1 && g=gzip; "
+	"echo \"$0 $s ${h:--} $g\"";
 
 /*
  * A private directory that programs may be run from. It lives as long as the
@@ -95,7 +96,7 @@ static int make_tmp(struct kc_ssh *ssh, char **ret_dir, struct kc_err *err)
 	return r < 0 || *ret_dir ? r : kc_fail(err, KC_EFAIL, "an odd answer");
 }
 
-static int upload_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *err)
+static int upload_agent(struct kc_hosts *h, struct kc_host *host, bool gzip, struct kc_err *err)
 {
 	_cleanup_free_ char *dir = NULL, *remote = NULL;
 	int r;
@@ -108,20 +109,22 @@ static int upload_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err 
 			       kc_ssh_name(host->ssh));
 	remote = xasprintf("%s/kubecdn-node", dir);
 	host->tmp = TAKE(dir);
-	r = kc_ssh_put(host->ssh, h->agent, remote, 0700, err);
+	r = gzip && h->agent_gzip
+		    ? kc_ssh_put_gzip(host->ssh, h->agent_gzip, h->agent_size, remote, 0700, err)
+		    : kc_ssh_put(host->ssh, h->agent, remote, 0700, err);
 	return r < 0 ? kc_wrap(err, "uploading the node agent") : 0;
 }
 
 static int find_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *err)
 {
 	_cleanup_free_ char *words = NULL;
-	char how[16] = "", sha[80] = "";
+	char how[16] = "", sha[80] = "", unpack[8] = "";
 	int r;
 
 	r = run_script(host->ssh, probe_script, &words, err);
 	if (r < 0)
 		return r;
-	if (sscanf(words, "%15s %79s", how, sha) != 2)
+	if (sscanf(words, "%15s %79s %7s", how, sha, unpack) != 3)
 		return kc_fail(err, KC_EFAIL, "%s: odd answer \"%s\"", kc_ssh_name(host->ssh),
 			       words);
 	if (streq(how, "no"))
@@ -130,7 +133,7 @@ static int find_agent(struct kc_hosts *h, struct kc_host *host, struct kc_err *e
 			       "root or allow passwordless sudo for this user",
 			       kc_ssh_name(host->ssh));
 	if (!streq(sha, h->agent_sha256)) {
-		r = upload_agent(h, host, err);
+		r = upload_agent(h, host, streq(unpack, "gzip"), err);
 		if (r < 0)
 			return r;
 	}

@@ -48,7 +48,9 @@ struct kc_hosts {
 	const struct kc_bundle *bundle; /* or NULL: reset only */
 	const char *agent;		/* path of the kubecdn-node to bring */
 	char agent_sha256[65];
-	const char *agent_blob; /* the same, compressed, for recv; or NULL: reset only */
+	uint64_t agent_size;
+	const char *agent_gzip; /* the same for a host that has gzip; or NULL */
+	const char *agent_blob; /* the same as a blob, for recv; or NULL: reset only */
 	char agent_blob_sha256[65];
 	bool accept_new_host_keys;
 	const struct kc_ssh_phrases *phrases;
@@ -73,8 +75,8 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h);
 
 /*
  * Ask a host that the record knows (id "node/NAME" and its task there) the agent's probe
- * (node/protocol.h). An open session of this run is used, else one is opened and kept. Only agent
- * and agent_sha256 of h are needed. From several threads, each with another host.
+ * (node/protocol.h). An open session of this run is used, else one is opened and kept. Only agent,
+ * its hash, size and gzip of h are needed. From several threads, each with another host.
  */
 int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 		   const json_t *question, json_t **ret, struct kc_err *err);

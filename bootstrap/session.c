@@ -80,6 +80,7 @@ void session_close(struct session *s)
 	free(s->uid);
 	free(s->cache);
 	free(s->agent_path);
+	free(s->agent_gzip);
 	free(s->agent_blob);
 	memset(s, 0, sizeof(*s));
 }

@@ -34,7 +34,7 @@ struct session {
 	struct kc_kube_ctx *kube;
 	const struct kc_cloud *cloud;
 	char *cache; /* ~/.cache/kubecdn */
-	char *agent_path, *agent_blob;
+	char *agent_path, *agent_gzip, *agent_blob;
 	json_t *agent; /* its blob entry */
 	json_t *tasks, *specs;
 	struct kc_provider cloud_provider, state_provider, ssh_provider, kube_provider;

@@ -1,5 +1,4 @@
 /* The second half of a session: what stands between a document and a plan. */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +9,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/file.h"
 #include "lib/base/str.h"
+#include "lib/codec/archive.h"
 #include "lib/codec/json.h"
 #include "lib/codec/zstd.h"
 #include "lib/crypto/hash.h"
@@ -65,51 +65,72 @@ static int locate_agent(struct session *s, struct kc_err *err)
 				 s->o->self_dir);
 }
 
-static int find_agent(struct session *s, uint64_t *ret_size, struct kc_err *err)
+/* The agent's place in the cache, for one way to compress it: named by the content's hash. */
+static char *cached_agent(const struct session *s, const char *ending)
+{
+	return xasprintf("%s/agents/%s.%s", s->cache, s->hosts.agent_sha256, ending);
+}
+
+static int zstd_agent(const char *src, const char *dst, struct kc_err *err)
+{
+	return kc_zstd_compress_file(src, dst, 9, NULL, err);
+}
+
+/* Once, to path in the cache. Aside, then renamed: two runs may do it at once, and one may die. */
+static int compress_agent(const struct session *s, const char *path,
+			  int (*compress)(const char *src, const char *dst, struct kc_err *err),
+			  struct kc_err *err)
+{
+	_cleanup_free_ char *tmp = xasprintf("%s.%d", path, (int)getpid()),
+			    *dir = xasprintf("%s/agents", s->cache);
+	int r;
+
+	if (kc_exists(path))
+		return 0;
+	r = kc_mkdir_p(dir, 0755, err);
+	if (r == 0)
+		r = compress(s->agent_path, tmp, err);
+	if (r == 0)
+		r = kc_file_publish(tmp, path, err);
+	if (r < 0)
+		unlink(tmp);
+	return r;
+}
+
+static int find_agent(struct session *s, struct kc_err *err)
 {
 	int r = locate_agent(s, err);
 
 	if (r == 0)
-		r = kc_sha256_file(s->agent_path, s->hosts.agent_sha256, ret_size, err);
-	if (r == 0)
-		s->hosts.agent = s->agent_path;
-	return r;
-}
-
-/* Aside, then renamed: two runs may do it at once, and one may die. */
-static int compress_agent(struct session *s, struct kc_err *err)
-{
-	_cleanup_free_ char *tmp = xasprintf("%s.%d", s->agent_blob, (int)getpid());
-	int r = kc_zstd_compress_file(s->agent_path, tmp, 9, NULL, err);
-
-	if (r == 0 && rename(tmp, s->agent_blob) < 0)
-		r = kc_fail_errno(err, errno, "%s", s->agent_blob);
-	return r;
-}
-
-/* The agent as a blob: compressed once into the cache, named by the content's hash. */
-static int pack_agent(struct session *s, struct kc_err *err)
-{
-	_cleanup_free_ char *dir = xasprintf("%s/agents", s->cache);
-	const char *sha = s->hosts.agent_sha256;
-	char blob_sha[KC_SHA256_HEX];
-	uint64_t size, blob_size;
-	int r;
-
-	r = find_agent(s, &size, err);
-	if (r == 0)
-		r = kc_mkdir_p(dir, 0755, err);
+		r = kc_sha256_file(s->agent_path, s->hosts.agent_sha256, &s->hosts.agent_size, err);
 	if (r < 0)
 		return r;
-	s->agent_blob = xasprintf("%s/%s.zst", dir, sha);
-	if (!kc_exists(s->agent_blob))
-		r = compress_agent(s, err);
+	s->hosts.agent = s->agent_path;
+	s->agent_gzip = cached_agent(s, "gz");
+	/* Without a cache to write to it is brought as it is. */
+	if (compress_agent(s, s->agent_gzip, kc_gzip_file, NULL) == 0)
+		s->hosts.agent_gzip = s->agent_gzip;
+	return 0;
+}
+
+/* The agent as a blob. */
+static int pack_agent(struct session *s, struct kc_err *err)
+{
+	char blob_sha[KC_SHA256_HEX];
+	uint64_t blob_size;
+	int r = find_agent(s, err);
+
+	if (r < 0)
+		return r;
+	s->agent_blob = cached_agent(s, "zst");
+	r = compress_agent(s, s->agent_blob, zstd_agent, err);
 	if (r == 0)
 		r = kc_sha256_file(s->agent_blob, blob_sha, &blob_size, err);
 	if (r < 0)
 		return r;
-	s->agent = kc_pack("{s:s, s:I, s:s, s:s, s:I}", "sha256", sha, "size", (json_int_t)size,
-			   "mode", "0755", "blob", blob_sha, "blobSize", (json_int_t)blob_size);
+	s->agent = kc_pack("{s:s, s:I, s:s, s:s, s:I}", "sha256", s->hosts.agent_sha256, "size",
+			   (json_int_t)s->hosts.agent_size, "mode", "0755", "blob", blob_sha,
+			   "blobSize", (json_int_t)blob_size);
 	memcpy(s->hosts.agent_blob_sha256, blob_sha, sizeof(blob_sha));
 	s->hosts.agent_blob = s->agent_blob;
 	return 0;
@@ -213,13 +234,11 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 
 int session_looking(struct session *s, struct kc_err *err)
 {
-	uint64_t size;
-
 	s->kube = kc_kube_ctx_new(session_kube_conf, s);
 	s->hosts.cluster = s->name;
 	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
 	listen_to_user(s);
-	return find_agent(s, &size, err);
+	return find_agent(s, err);
 }
 
 static int graph(struct session *s, bool empty, struct kc_err *err)

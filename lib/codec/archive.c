@@ -27,14 +27,21 @@ static int tar_fail(struct kc_tar *t, const char *name, struct kc_err *err)
 	return kc_fail(err, KC_EFAIL, "%s: writing %s: %s", t->path, name, why ? why : "failed");
 }
 
-int kc_tar_open(const char *path, struct kc_tar **ret, struct kc_err *err)
+static struct kc_tar *tar_new(const char *path)
 {
-	_cleanup_tar_ struct kc_tar *t = xcalloc(1, sizeof(*t));
+	struct kc_tar *t = xcalloc(1, sizeof(*t));
 
 	t->path = xstrdup(path);
 	t->a = archive_write_new();
 	if (!t->a)
 		abort();
+	return t;
+}
+
+int kc_tar_open(const char *path, struct kc_tar **ret, struct kc_err *err)
+{
+	_cleanup_tar_ struct kc_tar *t = tar_new(path);
+
 	/* ustar headers, with a pax header only where one is needed. */
 	if (archive_write_set_format_pax_restricted(t->a) != ARCHIVE_OK ||
 	    archive_write_set_bytes_in_last_block(t->a, 512) != ARCHIVE_OK ||
@@ -162,22 +169,28 @@ int kc_tar_add_link(struct kc_tar *t, const char *name, const char *target, stru
 	return tar_header(t, name, S_IFLNK | 0777, 0, target, err);
 }
 
-int kc_tar_add_file(struct kc_tar *t, const char *name, const char *src, mode_t mode,
-		    struct kc_err *err)
+static int open_file(const char *src, int *ret_fd, size_t *ret_size, struct kc_err *err)
 {
 	_cleanup_close_ int fd = open(src, O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ char *buf = NULL;
 	struct stat st;
-	size_t left;
-	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return kc_fail_errno(err, errno, "%s", src);
 	if (!S_ISREG(st.st_mode))
 		return kc_fail(err, KC_EINVAL, "%s: not a regular file", src);
-	left = (size_t)st.st_size;
-	r = tar_header(t, name, S_IFREG | (mode & 07777), left, NULL, err);
-	buf = xmalloc(1 << 18);
+	*ret_size = (size_t)st.st_size;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+/* left bytes of the file src, open as fd, as the data of the entry name. */
+static int copy_file(struct kc_tar *t, const char *name, const char *src, int fd, size_t left,
+		     struct kc_err *err)
+{
+	_cleanup_free_ char *buf = xmalloc(1 << 18);
+	int r = 0;
+
 	while (r == 0 && left) {
 		ssize_t n = read(fd, buf, left < 1 << 18 ? left : 1 << 18);
 
@@ -189,4 +202,38 @@ int kc_tar_add_file(struct kc_tar *t, const char *name, const char *src, mode_t 
 		left -= (size_t)n;
 	}
 	return r;
+}
+
+int kc_tar_add_file(struct kc_tar *t, const char *name, const char *src, mode_t mode,
+		    struct kc_err *err)
+{
+	_cleanup_close_ int fd = -1;
+	size_t size;
+	int r = open_file(src, &fd, &size, err);
+
+	if (r == 0)
+		r = tar_header(t, name, S_IFREG | (mode & 07777), size, NULL, err);
+	return r < 0 ? r : copy_file(t, name, src, fd, size, err);
+}
+
+int kc_gzip_file(const char *src, const char *dst, struct kc_err *err)
+{
+	_cleanup_(archive_entry_freep) struct archive_entry *e = NULL;
+	_cleanup_tar_ struct kc_tar *t = NULL;
+	_cleanup_close_ int fd = -1;
+	size_t size;
+	int r = open_file(src, &fd, &size, err);
+
+	if (r < 0)
+		return r;
+	t = tar_new(dst);
+	e = entry_new("data", S_IFREG | 0644, size);
+	if (archive_write_set_format_raw(t->a) != ARCHIVE_OK ||
+	    archive_write_add_filter_gzip(t->a) != ARCHIVE_OK ||
+	    archive_write_set_options(t->a, "gzip:!timestamp") != ARCHIVE_OK ||
+	    archive_write_open_filename(t->a, dst) != ARCHIVE_OK ||
+	    archive_write_header(t->a, e) != ARCHIVE_OK)
+		return tar_fail(t, "its start", err);
+	r = copy_file(t, src, src, fd, size, err);
+	return r < 0 ? r : kc_tar_close(TAKE(t), err);
 }

@@ -6,6 +6,7 @@
  * Entries have uid, gid and mtime 0 and no names of users.
  *
  *	a .tar.gz of somebody else's --kc_archive_take--> the one file that is wanted
+ *	file --kc_gzip_file--> file.gz, for hosts that have gzip and nothing better
  */
 #ifndef KC_CODEC_ARCHIVE_H
 #define KC_CODEC_ARCHIVE_H
@@ -43,5 +44,11 @@ KC_DEFINE_CLEANUP(struct kc_tar *, kc_tar_free)
  */
 int kc_archive_take(const char *archive, const char *name, const char *path, uint64_t max,
 		    struct kc_err *err);
+
+/*
+ * Compress the regular file src into dst (0644, replaced): the same bytes each time. After an
+ * error the caller removes dst.
+ */
+int kc_gzip_file(const char *src, const char *dst, struct kc_err *err);
 
 #endif

@@ -19,6 +19,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/err.h"
@@ -105,6 +106,9 @@ const char *kc_ssh_stderr(const struct kc_ssh *s);
 /* Upload a local file: written beside remote with its mode, then renamed over it. */
 int kc_ssh_put(struct kc_ssh *s, const char *local, const char *remote, mode_t mode,
 	       struct kc_err *err);
+/* The same of a local file.gz: what the host's gzip makes of it, which must be size bytes. */
+int kc_ssh_put_gzip(struct kc_ssh *s, const char *local, uint64_t size, const char *remote,
+		    mode_t mode, struct kc_err *err);
 
 /*
  * The words of a command line of the program ssh, for a person: it logs in where kc_ssh_open()

@@ -68,6 +68,7 @@ def make_odd(lab):
     mount(w1, "-o", "remount,noexec", "/dev/shm")
     mount(w1, "--bind", "/usr", "/usr")
     mount(w1, "-o", "remount,bind,ro", "/usr")
+    mount(w1, "--bind", "/dev/null", "/usr/bin/gzip")
 
 
 class Configured(Cli):
@@ -138,6 +139,8 @@ def test_they_are_odd(lab):
         assert r.returncode == 126, r
         lab[host].enter("rm", "/tmp/x")
     assert lab["w1"].enter("touch", "/usr/x", check=False).returncode
+    assert "no gzip" in lab["w1"].ssh("which gzip || echo no gzip").stdout
+    assert "no gzip" not in lab["cp1"].ssh("which gzip; or echo no gzip").stdout
     assert len(LONG) == 60
 
 

@@ -144,13 +144,36 @@ static void test_take(void **state)
 	assert_false(kc_exists(out));
 }
 
+static void test_gzip(void **state)
+{
+	_cleanup_free_ char *from = in_dir("plain"), *gz = in_dir("plain.gz"),
+			    *again = in_dir("again.gz"), *none = in_dir("none"), *a = NULL,
+			    *b = NULL, *text = xcalloc(1, 700001), *back = NULL;
+	struct kc_err err = { 0 };
+	size_t a_len, b_len;
+
+	for (size_t i = 0; i < 700000; i++)
+		text[i] = (char)('a' + i % 23);
+	assert_int_equal(kc_file_write(from, text, 700000, 0600, NULL), 0);
+	if (kc_gzip_file(from, gz, &err) < 0 || kc_gzip_file(from, again, &err) < 0)
+		fail_msg("%s", err.msg);
+	assert_int_equal(kc_runl(&back, NULL, "gzip", "-dc", gz, NULL), 0);
+	assert_string_equal(back, text);
+	assert_int_equal(kc_file_read(gz, 700000, &a, &a_len, NULL), 0);
+	assert_int_equal(kc_file_read(again, 700000, &b, &b_len, NULL), 0);
+	assert_int_equal(a_len, b_len);
+	assert_memory_equal(a, b, a_len);
+	assert_true(a_len < 70000);
+	assert_int_equal(kc_gzip_file(none, gz, &err), KC_ENOTFOUND);
+	assert_int_equal(kc_gzip_file(dir, gz, &err), KC_EINVAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_reproducible),
-		cmocka_unit_test(test_content),
-		cmocka_unit_test(test_names_refused),
-		cmocka_unit_test(test_take),
+		cmocka_unit_test(test_reproducible),  cmocka_unit_test(test_content),
+		cmocka_unit_test(test_names_refused), cmocka_unit_test(test_take),
+		cmocka_unit_test(test_gzip),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

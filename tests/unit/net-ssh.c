@@ -417,8 +417,9 @@ static void test_stop(void **state)
 static void test_put(void **state)
 {
 	_cleanup_ssh_ struct kc_ssh *s = open_ok();
-	_cleanup_free_ char *from = in_dir("from"), *to = in_dir("it's a \\\"$file\" !x"),
-			    *no = in_dir("none/x"), *text = xcalloc(1, 3000001), *back = NULL;
+	_cleanup_free_ char *from = in_dir("from"), *gz = in_dir("from.gz"),
+			    *to = in_dir("it's a \\\"$file\" !x"), *no = in_dir("none/x"),
+			    *text = xcalloc(1, 3000001), *back = NULL;
 	struct kc_err err = { 0 };
 	struct stat st;
 	size_t len;
@@ -431,6 +432,17 @@ static void test_put(void **state)
 			fail_msg("%s", err.msg);
 	assert_int_equal(stat(to, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750);
+	assert_int_equal(kc_file_read(to, 1u << 22, &back, &len, NULL), 0);
+	assert_int_equal(len, 3000000);
+	assert_memory_equal(back, text, len);
+	assert_int_equal(kc_runl(NULL, &err, "gzip", "-k", from, NULL), 0);
+	assert_int_equal(kc_ssh_put_gzip(s, gz, 2999999, to, 0700, &err), KC_EFAIL);
+	assert_int_equal(kc_ssh_put_gzip(s, from, 3000000, to, 0700, &err), KC_EFAIL);
+	assert_int_equal(stat(to, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750); /* neither of them has replaced it */
+	if (kc_ssh_put_gzip(s, gz, 3000000, to, 0700, &err) < 0)
+		fail_msg("%s", err.msg);
+	free(TAKE(back));
 	assert_int_equal(kc_file_read(to, 1u << 22, &back, &len, NULL), 0);
 	assert_int_equal(len, 3000000);
 	assert_memory_equal(back, text, len);
