@@ -101,6 +101,7 @@ static int upload_agent(struct kc_hosts *h, struct kc_host *host, bool gzip, str
 	_cleanup_free_ char *dir = NULL, *remote = NULL;
 	int r;
 
+	gzip = gzip && h->agent_gzip;
 	r = make_tmp(host->ssh, &dir, err);
 	if (r < 0)
 		return kc_wrap(err,
@@ -109,9 +110,11 @@ static int upload_agent(struct kc_hosts *h, struct kc_host *host, bool gzip, str
 			       kc_ssh_name(host->ssh));
 	remote = xasprintf("%s/kubecdn-node", dir);
 	host->tmp = TAKE(dir);
-	r = gzip && h->agent_gzip
-		    ? kc_ssh_put_gzip(host->ssh, h->agent_gzip, h->agent_size, remote, 0700, err)
-		    : kc_ssh_put(host->ssh, h->agent, remote, 0700, err);
+	if (gzip)
+		r = kc_ssh_put_gzip(host->ssh, h->agent_gzip, h->agent_sha256, remote, 0700, err);
+	/* The cache may be damaged, or what the host calls gzip. */
+	if (!gzip || r == KC_EFAIL)
+		r = kc_ssh_put(host->ssh, h->agent, remote, 0700, err);
 	return r < 0 ? kc_wrap(err, "uploading the node agent") : 0;
 }
 

@@ -48,7 +48,6 @@ struct kc_hosts {
 	const struct kc_bundle *bundle; /* or NULL: reset only */
 	const char *agent;		/* path of the kubecdn-node to bring */
 	char agent_sha256[65];
-	uint64_t agent_size;
 	const char *agent_gzip; /* the same for a host that has gzip; or NULL */
 	const char *agent_blob; /* the same as a blob, for recv; or NULL: reset only */
 	char agent_blob_sha256[65];
@@ -76,7 +75,7 @@ struct kc_provider kc_hosts_provider(struct kc_hosts *h);
 /*
  * Ask a host that the record knows (id "node/NAME" and its task there) the agent's probe
  * (node/protocol.h). An open session of this run is used, else one is opened and kept. Only agent,
- * its hash, size and gzip of h are needed. From several threads, each with another host.
+ * agent_sha256 and agent_gzip of h are needed. From several threads, each with another host.
  */
 int kc_hosts_probe(struct kc_hosts *h, const char *id, const json_t *recorded,
 		   const json_t *question, json_t **ret, struct kc_err *err);

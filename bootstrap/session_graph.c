@@ -97,12 +97,12 @@ static int compress_agent(const struct session *s, const char *path,
 	return r;
 }
 
-static int find_agent(struct session *s, struct kc_err *err)
+static int find_agent(struct session *s, uint64_t *ret_size, struct kc_err *err)
 {
 	int r = locate_agent(s, err);
 
 	if (r == 0)
-		r = kc_sha256_file(s->agent_path, s->hosts.agent_sha256, &s->hosts.agent_size, err);
+		r = kc_sha256_file(s->agent_path, s->hosts.agent_sha256, ret_size, err);
 	if (r < 0)
 		return r;
 	s->hosts.agent = s->agent_path;
@@ -117,8 +117,8 @@ static int find_agent(struct session *s, struct kc_err *err)
 static int pack_agent(struct session *s, struct kc_err *err)
 {
 	char blob_sha[KC_SHA256_HEX];
-	uint64_t blob_size;
-	int r = find_agent(s, err);
+	uint64_t size, blob_size;
+	int r = find_agent(s, &size, err);
 
 	if (r < 0)
 		return r;
@@ -129,8 +129,8 @@ static int pack_agent(struct session *s, struct kc_err *err)
 	if (r < 0)
 		return r;
 	s->agent = kc_pack("{s:s, s:I, s:s, s:s, s:I}", "sha256", s->hosts.agent_sha256, "size",
-			   (json_int_t)s->hosts.agent_size, "mode", "0755", "blob", blob_sha,
-			   "blobSize", (json_int_t)blob_size);
+			   (json_int_t)size, "mode", "0755", "blob", blob_sha, "blobSize",
+			   (json_int_t)blob_size);
 	memcpy(s->hosts.agent_blob_sha256, blob_sha, sizeof(blob_sha));
 	s->hosts.agent_blob = s->agent_blob;
 	return 0;
@@ -234,11 +234,13 @@ static int set_up_engine(struct session *s, const struct kc_cloud_env *env, stru
 
 int session_looking(struct session *s, struct kc_err *err)
 {
+	uint64_t size;
+
 	s->kube = kc_kube_ctx_new(session_kube_conf, s);
 	s->hosts.cluster = s->name;
 	s->hosts.accept_new_host_keys = s->o->accept_new_host_keys;
 	listen_to_user(s);
-	return find_agent(s, err);
+	return find_agent(s, &size, err);
 }
 
 static int graph(struct session *s, bool empty, struct kc_err *err)

@@ -19,7 +19,6 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/base/err.h"
@@ -106,8 +105,8 @@ const char *kc_ssh_stderr(const struct kc_ssh *s);
 /* Upload a local file: written beside remote with its mode, then renamed over it. */
 int kc_ssh_put(struct kc_ssh *s, const char *local, const char *remote, mode_t mode,
 	       struct kc_err *err);
-/* The same of a local file.gz: what the host's gzip makes of it, which must be size bytes. */
-int kc_ssh_put_gzip(struct kc_ssh *s, const char *local, uint64_t size, const char *remote,
+/* The same of a local file.gz: what the host's gzip makes of it, if it has this hash (in hex). */
+int kc_ssh_put_gzip(struct kc_ssh *s, const char *local, const char *sha256, const char *remote,
 		    mode_t mode, struct kc_err *err);
 
 /*

@@ -1,5 +1,7 @@
 """Wrong input: the exit code, one line that says what and where, and nothing changed anywhere."""
 
+import gzip
+import hashlib
 import json
 import os
 import re
@@ -9,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from lab import hosts, yaml
-from lab.cli import assert_refused
+from lab.cli import REPO, assert_refused
 from lab.hosts import LabHosts, wait_for
 from lab.snapshot import assert_same, diff, snapshot, tree_of
 
@@ -544,6 +546,20 @@ def test_corrupt_blob(cli, lab, tmp_path, bundle, why):
     finally:
         if cli.run("cluster", "get", "bad").code == 0:
             cli.ok("cluster", "delete", "bad", "--yes")
+
+
+def test_a_damaged_copy_of_the_agent(cli, lab, tmp_path, bundle):
+    """What is compressed for the way is checked there; then the agent is brought as it is."""
+    agent = Path(os.environ.get("KC_BUILD", REPO / "build/release")) / "bootstrap/node/kubecdn-node"
+    name = hashlib.sha256(agent.read_bytes()).hexdigest() + ".gz"
+    other = gzip.compress(b"#!/bin/sh\necho of somebody else\n")
+    cli.extra_env["XDG_CACHE_HOME"] = str(tmp_path)
+    file = manifest(tmp_path, [yaml.host_entry(lab["cp1"], "control-plane")])
+    (tmp_path / "kubecdn/agents").mkdir(parents=True)
+    for damaged in (other, other[:-9], b"no gzip", b""):
+        (tmp_path / "kubecdn/agents" / name).write_bytes(damaged)
+        r = cli.run("cluster", "create", "-f", file)
+        assert r.code == 0 and "create node/cp1" in r.out, r
 
 
 def held(state):

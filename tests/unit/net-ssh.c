@@ -417,7 +417,7 @@ static void test_stop(void **state)
 static void test_put(void **state)
 {
 	_cleanup_ssh_ struct kc_ssh *s = open_ok();
-	_cleanup_free_ char *from = in_dir("from"), *gz = in_dir("from.gz"),
+	_cleanup_free_ char *from = in_dir("from"), *gz = in_dir("from.gz"), *sha256 = NULL,
 			    *to = in_dir("it's a \\\"$file\" !x"), *no = in_dir("none/x"),
 			    *text = xcalloc(1, 3000001), *back = NULL;
 	struct kc_err err = { 0 };
@@ -436,11 +436,13 @@ static void test_put(void **state)
 	assert_int_equal(len, 3000000);
 	assert_memory_equal(back, text, len);
 	assert_int_equal(kc_runl(NULL, &err, "gzip", "-k", from, NULL), 0);
-	assert_int_equal(kc_ssh_put_gzip(s, gz, 2999999, to, 0700, &err), KC_EFAIL);
-	assert_int_equal(kc_ssh_put_gzip(s, from, 3000000, to, 0700, &err), KC_EFAIL);
+	assert_int_equal(kc_runl(&sha256, NULL, "sha256sum", from, NULL), 0);
+	sha256[64] = '\0';
+	assert_int_equal(kc_ssh_put_gzip(s, gz, "0123", to, 0700, &err), KC_EFAIL);
+	assert_int_equal(kc_ssh_put_gzip(s, from, sha256, to, 0700, &err), KC_EFAIL);
 	assert_int_equal(stat(to, &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0750); /* neither of them has replaced it */
-	if (kc_ssh_put_gzip(s, gz, 3000000, to, 0700, &err) < 0)
+	if (kc_ssh_put_gzip(s, gz, sha256, to, 0700, &err) < 0)
 		fail_msg("%s", err.msg);
 	free(TAKE(back));
 	assert_int_equal(kc_file_read(to, 1u << 22, &back, &len, NULL), 0);
