@@ -47,10 +47,9 @@ int ssh_wait(struct kc_ssh *s, int64_t deadline, struct kc_err *err)
 		return kc_fail(err, KC_ECANCELED, "%s: canceled", s->name);
 	if (left <= 0)
 		return kc_fail(err, KC_ETIMEOUT, "%s: timed out", s->name);
-	if (dir & LIBSSH2_SESSION_BLOCK_OUTBOUND)
-		p.events |= POLLOUT;
-	if ((dir & LIBSSH2_SESSION_BLOCK_INBOUND) || !dir)
-		p.events |= POLLIN;
+	/* A packet is half out, and until it is out nothing is read: what comes in meanwhile would
+	 * end each wait at once. The bit for reading may be an older call's. */
+	p.events = dir & LIBSSH2_SESSION_BLOCK_OUTBOUND ? POLLOUT : POLLIN;
 	if (poll(&p, 1, left < 200 ? (int)left : 200) < 0 && errno != EINTR)
 		return kc_fail_errno(err, errno, "%s: poll", s->name);
 	return 0;
