@@ -118,7 +118,9 @@ def test_hosts_give_each_other(crowd, cli, manifest):
     r = cli.run("cluster", "create", "-f", manifest, "--yes")
     assert f"{HOSTS - 1} of {HOSTS} hosts are done" in r.err, r
     sent = brought(cli)["sent", "done"]
-    assert sent in (4, 5), sent  # nobody else has all of a control plane
+    # Four at a time, fewer if the first has all before the fourth asks; and only the control plane's
+    # own programs are nobody else's.
+    assert 1 <= sent <= 5, sent
     assert brought(cli) == {("sent", "done"): sent, ("fetched", "done"): HOSTS - sent}
     for h in crowd:  # and nobody listens any more
         assert "kubecdn-node" not in h.enter("ss", "-Hltnp").stdout
