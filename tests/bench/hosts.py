@@ -15,6 +15,7 @@ from pathlib import Path
 from lab import yaml
 from lab.cli import REPO, Cli
 from lab.crowd import Crowd, payload_bundle
+from lab.hosts import run
 
 from . import report
 from .dns import timed
@@ -22,12 +23,23 @@ from .measure import busiest, quiet, summary
 
 OUT = REPO / "build/bench"
 AWAY = 3
+UPLINK = "100mbit"
 PAYLOAD = 8 << 20
 VERSION = "1.37.2"
 
 
 def preview(cli, file):
     return timed(cli.argv("cluster", "create", "-f", file), cli.env(), check=False)
+
+
+def preview_by_uplink(crowd, cli, file):
+    """The same where all that leaves this machine for the hosts goes through one line."""
+    queue = ("dev", crowd.bridge, "root", "tbf")
+    run("tc", "qdisc", "add", *queue, "rate", UPLINK, "burst", "64kb", "latency", "400ms")
+    try:
+        return preview(cli, file)
+    finally:
+        run("tc", "qdisc", "del", *queue)
 
 
 class Agents(threading.Thread):
@@ -87,7 +99,9 @@ def measure(count, runs, folder):
         for _ in range(runs):
             whole, text = preview(cli, file)
             assert all(f"+ create node/{name}\n" in text for name in roles), text[-2000:]
-            about["runs"].append({"whole": whole, **life(crowd, applied, file)})
+            uplink, text = preview_by_uplink(crowd, cli, file)
+            assert all(f"+ create node/{name}\n" in text for name in roles), text[-2000:]
+            about["runs"].append({"whole": whole, "uplink": uplink, **life(crowd, applied, file)})
         if count <= 10:  # looking takes its time, too
             with Agents(crowd) as agents:
                 life(crowd, applied, file)
@@ -104,6 +118,7 @@ def measure(count, runs, folder):
 
 STEPS = {
     "whole": "preview",
+    "uplink": f"preview, uplink of {UPLINK} a second",
     "away": f"preview, {AWAY} hosts away",
     "create": f"create, {PAYLOAD >> 20} MB",
     "nothing": "update, nothing to do",
