@@ -34,8 +34,8 @@ def preview(cli, file):
 
 def preview_by_uplink(crowd, cli, file):
     """The same where all that leaves this machine for the hosts goes through one line."""
-    queue = ("dev", crowd.bridge, "root", "tbf")
-    run("tc", "qdisc", "add", *queue, "rate", UPLINK, "burst", "64kb", "latency", "400ms")
+    queue = ("dev", crowd.bridge, "root")
+    run("tc", "qdisc", "add", *queue, "tbf", "rate", UPLINK, "burst", "64kb", "latency", "400ms")
     try:
         return preview(cli, file)
     finally:
