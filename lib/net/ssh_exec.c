@@ -417,18 +417,18 @@ static ssize_t feed_fd(void *cookie, void *buf, size_t size, struct kc_err *err)
 	return n < 0 ? kc_fail_errno(err, errno, "reading the file to upload") : n;
 }
 
-/* fd to the input of reader; what it made, "$t", must be so. */
-static int put(struct kc_ssh *s, int fd, const char *reader, const char *so, const char *remote,
+/* fd to the input of reader, a command there; check, another one, says whether "$t" is whole. */
+static int put(struct kc_ssh *s, int fd, const char *reader, const char *check, const char *remote,
 	       mode_t mode, struct kc_err *err)
 {
 	_cleanup_free_ char *path = kc_ssh_quote(remote), *script = NULL, *word = NULL,
 			    *command = NULL;
 	struct kc_ssh_exec x = { .feed = feed_fd, .cookie = &fd };
 
-	/* A lost connection looks like the end of input. */
+	/* A lost connection looks like the end of input: check decides. */
 	script = xasprintf("umask 077; t=%s.kc$$; %s >\"$t\" && %s && chmod %04o \"$t\" && "
 			   "mv -f \"$t\" %s || { rm -f \"$t\"; exit 1; }",
-			   path, reader, so, (unsigned)mode & 07777, path);
+			   path, reader, check, (unsigned)mode & 07777, path);
 	word = kc_ssh_quote(script);
 	command = xasprintf("sh -c %s", word);
 	x.command = command;
@@ -440,14 +440,14 @@ int kc_ssh_put(struct kc_ssh *s, const char *local, const char *remote, mode_t m
 	       struct kc_err *err)
 {
 	_cleanup_close_ int fd = open(local, O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ char *so = NULL;
+	_cleanup_free_ char *check = NULL;
 	struct stat st;
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return kc_fail_errno(err, errno, "uploading %s to %s", local, s->name);
-	so = xasprintf("[ \"$(wc -c <\"$t\")\" -eq %lld ]", (long long)st.st_size);
-	r = put(s, fd, "cat", so, remote, mode, err);
+	check = xasprintf("[ \"$(wc -c <\"$t\")\" -eq %lld ]", (long long)st.st_size);
+	r = put(s, fd, "cat", check, remote, mode, err);
 	return r < 0 ? kc_wrap(err, "uploading %s to %s", local, remote) : 0;
 }
 
@@ -455,13 +455,13 @@ int kc_ssh_put_gzip(struct kc_ssh *s, const char *local, const char *sha256, con
 		    mode_t mode, struct kc_err *err)
 {
 	_cleanup_close_ int fd = open(local, O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ char *so =
+	_cleanup_free_ char *check =
 		xasprintf("[ \"$(sha256sum <\"$t\" | cut -c1-64)\" = %s ]", sha256);
 	int r;
 
 	if (fd < 0)
 		return kc_fail_errno(err, errno, "uploading %s to %s", local, s->name);
-	r = put(s, fd, "gzip -dc", so, remote, mode, err);
+	r = put(s, fd, "gzip -dc", check, remote, mode, err);
 	return r < 0 ? kc_wrap(err, "uploading %s to %s", local, remote) : 0;
 }
 
